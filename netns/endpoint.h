@@ -1,0 +1,24 @@
+/* An address and a port, of either family; the relay's word for "who".
+ */
+#pragma once
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct endpoint {
+	sa_family_t family; /* AF_INET, AF_INET6; 0: none */
+	uint16_t port;	    /* host order */
+	union {
+		struct in_addr v4;
+		struct in6_addr v6;
+	};
+};
+
+socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *address);
+bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr_storage *address);
+bool endpoint_parse(struct endpoint *endpoint, const char *text); /* "192.0.2.1:53", "[2001:db8::1]:53": numeric */
+bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+enum { ENDPOINT_TEXT_MAX = 64 };
+const char *endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_TEXT_MAX]);

@@ -1,0 +1,52 @@
+/* The relay: one process per network namespace that carries its traffic to a proxy, or out, or nowhere.
+ *
+ * It lives outside the container and enters its cell (cell.h) before it reads the first packet. When it dies, tun0 and its
+ * route vanish, and traffic fails: never openness.
+ */
+#pragma once
+
+#include "netns/endpoint.h"
+#include "spec/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct egress; /* egress.h */
+
+enum proxy_kind { PROXY_SOCKS5 };
+
+struct proxy {
+	enum proxy_kind kind;
+	struct endpoint address; /* resolved by the hook: the relay resolves nothing by libc */
+	char user[256], password[256]; /* "" for none */
+	bool remote_names;	       /* socks5h, and socks5 when a name is known: the proxy gets the name */
+};
+
+struct inbound {
+	struct endpoint listen; /* on the host */
+	uint16_t inner_port;
+	bool udp;
+	int listen_fd; /* opened by the hook in the host's namespace, before the cell */
+};
+
+struct relay_config {
+	int tun_fd;	   /* or -1 */
+	bool tun_offload;  /* vnet header, TSO and checksum offload are on */
+	int mtu;
+	int listener_fd;   /* the SOCKS5 listener inside, without TUN; or -1 */
+	int inner_socket;  /* a SOCK_SEQPACKET to the helper that makes sockets inside the namespace, or -1: see inner.h */
+	int init_pidfd;	   /* the relay ends when this does */
+	int control_fd;	   /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
+	int ready_fd;	   /* written one byte when the relay serves, then closed */
+	int log_fd;	   /* or -1 */
+	struct proxy *proxies;
+	size_t proxy_count;
+	struct endpoint dns; /* family 0: none, DNS goes by TCP through the proxy */
+	struct egress *egress;
+	struct inbound *inbound;
+	size_t inbound_count;
+};
+
+/* Enters the cell, says ready, runs until the namespace's init ends. */
+int relay_run(struct relay_config *config, struct error *err);

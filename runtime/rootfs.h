@@ -1,0 +1,42 @@
+/* The container's file systems: mounts, devices, masked and read-only paths, pivot_root.
+ *
+ * Runs in the container's init process, in its new mount namespace. Paths inside the rootfs are resolved only with
+ * openat2(RESOLVE_IN_ROOT) and used through the fd (CVE-2021-30465, CVE-2025-31133, -52565, -52881): a path of the
+ * rootfs must never be passed to mount(2) as a string, nor checked and then used again.
+ */
+#pragma once
+
+#include "runtime/cgroup.h"
+#include "spec/oci.h"
+
+struct rootfs_context {
+	const struct oci_config *config;
+	const char *bundle;	     /* absolute; relative sources and root.path are relative to it */
+	const struct cgroup *cgroup; /* for "cgroup" mounts; may be NULL */
+	bool user_namespace;	     /* the container has one of its own: mknod and some mounts cannot work */
+	bool cgroup_namespace;
+	bool mount_namespace; /* false: the spec has none; nothing is mounted, chroot only */
+	bool no_pivot;
+	int *source_fds; /* one per config->mounts, -1 where none; set by rootfs_open_sources() */
+	int root_fd;	 /* O_PATH of the mounted rootfs, set by rootfs_mount() */
+	struct arena *arena;
+	/* Called for each mount point that had to be created on a file system that is not the container's own (a
+	 * bind mount of the host's), with its path on the host: it must be recorded before it is made. May be NULL. */
+	int (*on_created)(void *data, const char *host_path, bool directory, struct error *err);
+	void *on_created_data;
+};
+
+/* In the parent, before clone: opens (open_tree) what the child could not, e.g. bind sources under a directory that its
+ * user namespace cannot search, and id-mapped mounts. The fds are inherited. */
+int rootfs_open_sources(struct rootfs_context *context, struct error *err);
+void rootfs_close_sources(struct rootfs_context *context);
+
+/* In the child, as root of its user namespace: propagation, the rootfs, every mount, devices, /dev links. */
+int rootfs_mount(struct rootfs_context *context, struct error *err);
+
+/* Binds the pty `fd` (of the container's devpts) over /dev/console, by fd. */
+int rootfs_mount_console(struct rootfs_context *context, int pty_fd, struct error *err);
+
+/* pivot_root (or MS_MOVE + chroot with no_pivot), then sysctl, masked and read-only paths, read-only root, final
+ * propagation. Afterwards "/" is the container's. */
+int rootfs_enter(struct rootfs_context *context, struct error *err);

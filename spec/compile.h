@@ -1,0 +1,48 @@
+/* The compiler: (policy, facts about the host, invocation) → OCI config, network file, bundle contents.
+ *
+ * A pure function: it reads nothing but its arguments, so that golden files can test it. Everything that it decides can be
+ * read in what it returns.
+ */
+#pragma once
+
+#include "spec/facts.h"
+#include "spec/network.h"
+#include "spec/oci.h"
+#include "spec/policy.h"
+
+struct invocation {
+	const char *id;
+	const char *bundle;	 /* absolute: where the outputs will be written; mounts refer to files in it */
+	struct string_list args; /* the command */
+	struct string_list env;	 /* the caller's environment, before the policy filters it */
+	const char *cwd;	 /* absolute, symlinks resolved */
+	uint32_t uid, gid;	 /* who runs it */
+	bool terminal;		 /* process.terminal: only for `fence spec -t`; the front door passes the caller's tty on */
+	bool exported;		 /* for other runtimes: no annotation of ours may be needed for safety */
+	const char *hook;	 /* absolute path of fence-network */
+	bool network_in_bundle;	 /* true: the hook finds network.json in the bundle by itself */
+};
+
+struct bundle_entry {
+	enum { BUNDLE_DIRECTORY, BUNDLE_FILE, BUNDLE_SYMLINK } kind;
+	const char *path; /* relative to the bundle: "rootfs/bin", "resolv.conf" */
+	const char *content; /* of a file, or a symlink's target */
+	uint32_t mode;
+};
+
+struct compiled {
+	struct oci_config *config;
+	struct network_file *network; /* NULL: no way out, no hook */
+	LIST_OF(struct bundle_entry) entries; /* parents first; config.json and network.json not among them */
+	struct string_list notes;	      /* one line each, for -d: what was decided and what it costs */
+};
+
+/* For the front door and `fence spec`. */
+int compile_command(struct arena *arena, const struct policy *policy, const struct facts *facts,
+	const struct invocation *invocation, struct compiled *compiled, struct error *err);
+
+/* Under an engine: tightens `config` in place by the policy (never loosens it): masked and read-only paths, Landlock,
+ * seccomp rules added to what is there, capabilities and environment cut, the network hook added. `network_path` is where
+ * the caller will write the network file. */
+int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config, const char *hook,
+	const char *network_path, struct network_file **network, struct error *err);
