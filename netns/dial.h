@@ -1,0 +1,26 @@
+/* Dialling: an upstream connection, made through the proxies or directly, after the egress rules have had their say.
+ *
+ * Asynchronous: the callback is called exactly once, never from within dial_start(), with a connected non-blocking socket
+ * or the errno that the container's connect() shall see (ECONNREFUSED, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT, EACCES when a rule
+ * forbids). The proxy has said "connected" by then: connect() inside tells the truth.
+ */
+#pragma once
+
+#include "netns/endpoint.h"
+#include "netns/loop.h"
+#include "netns/relay.h"
+
+struct dialer; /* rules, proxies and the names that stand-in addresses stand for */
+struct dial;
+
+typedef void dial_callback(void *data, int fd, int error_number);
+
+struct names;
+struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, struct names *names);
+
+/* `destination` is as the container wrote it: a stand-in address is turned into its name here. NULL never: faults arrive by
+ * the callback. dial_cancel() before the callback: it will not be called. */
+struct dial *dial_start(struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
+/* By name, for the SOCKS listener inside. */
+struct dial *dial_start_name(struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data);
+void dial_cancel(struct dial *dial);
