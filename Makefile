@@ -58,6 +58,22 @@ install: all
 	install -D -m 0755 $(BUILD)/fence $(DESTDIR)$(BINDIR)/fence
 	install -D -m 0755 $(BUILD)/fence-network $(DESTDIR)$(LIBEXECDIR)/fence/fence-network
 
+# These install what they need first (contrib/setup, Debian and Ubuntu), so the programs are built by a second make.
+run:
+	@contrib/setup build run
+	@$(MAKE) --no-print-directory all
+	@contrib/run-demo $(abspath $(BUILD)/fence)
+
+check:
+	@contrib/setup build check
+	@$(MAKE) --no-print-directory all
+	@FENCE=$(abspath $(BUILD)/fence) contrib/check
+
+bench:
+	@contrib/setup build bench
+	@$(MAKE) --no-print-directory all
+	@contrib/bench/run $(abspath $(BUILD)/fence)
+
 format:
 	clang-format -i $(wildcard */*.c */*.h)
 
@@ -67,4 +83,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all install format format-check clean
+.PHONY: all run check bench install format format-check clean

@@ -19,14 +19,16 @@ struct egress;
 
 enum egress_protocol { EGRESS_TCP = 1, EGRESS_UDP = 2 };
 
-int egress_new(const char *const *allow, size_t allow_count, const char *const *deny, size_t deny_count, bool default_allow,
-	struct egress **egress, struct error *err);
+int egress_new(const char *const *allow, size_t allow_count, const char *const *deny, size_t deny_count,
+	bool default_allow, struct egress **egress, struct error *err);
 void egress_free(struct egress *egress);
 
-bool egress_has_names(const struct egress *egress); /* some rule is about a name: DNS answers with stand-ins */
+bool egress_has_names(
+	const struct egress *egress); /* some rule is about a name: DNS answers with stand-ins */
 
 /* May this connection be made? `name` is the name that the destination stands for, or NULL for a bare address;
  * `address` has family 0 when the proxy will resolve the name. *rule is the text that decided, for the log. */
 bool egress_permits(const struct egress *egress, enum egress_protocol protocol, const char *name,
 	const struct endpoint *address, const char **rule);
-bool egress_permits_query(const struct egress *egress, const char *name, const char **rule); /* may it be resolved? */
+bool egress_permits_query(
+	const struct egress *egress, const char *name, const char **rule); /* may it be resolved? */

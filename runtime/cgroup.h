@@ -1,6 +1,14 @@
-/* cgroups: v1, hybrid (v1 controllers beside a bare v2 hierarchy) and v2, with the cgroupfs driver.
+/* cgroups: v1, hybrid (v1 controllers beside a v2 hierarchy with few or none) and v2, with the cgroupfs driver.
  *
- * Must never touch a cgroup that it did not create, except to join it.
+ * Must never touch a cgroup that it did not create, except to join it (and, on v2, to enable controllers for its children).
+ *
+ * How a process gets in, and what it costs: writing its pid to cgroup.procs waits for an RCU grace period, some 10 ms. Free
+ * of that are CLONE_INTO_CGROUP (v2) and a single-threaded process that writes "0" to a v1 `tasks` file. So:
+ *
+ *	parent:	cgroup_create(); clone3() with cgroup_clone_fd(); meanwhile cgroup_apply()
+ *	child:	cgroup_enter(cgroup, was_cloned_into), before it makes its cgroup namespace or drops any privilege
+ *
+ * The child needs nothing from the parent for it: no message, no path, no right beyond the fds that it inherits.
  */
 #pragma once
 
@@ -12,33 +20,56 @@ enum cgroup_manager { CGROUP_MANAGER_CGROUPFS, CGROUP_MANAGER_SYSTEMD, CGROUP_MA
 
 struct cgroup;
 
-/* Works out where the container's cgroup is: linux.cgroupsPath, or a default made of the id; relative paths as in crun
- * and runc. Creates nothing. `systemd` paths are "slice:prefix:name". *cgroup is NULL for the DISABLED manager. */
+/* Works out where the container's cgroup is: linux.cgroupsPath, or the id; a relative one is below our own cgroup (on
+ * pure v2 beside it, since a cgroup with processes cannot have children with controllers). Creates nothing. `systemd`
+ * paths are "slice:prefix:name". *cgroup is NULL for the DISABLED manager; every function here takes NULL for a cgroup and
+ * then does nothing. A cgroup that has processes already is joined, not owned: cgroup_owned() is false. */
 int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *cgroups_path, const char *id,
 	bool rootless, struct cgroup **cgroup, struct error *err);
 
-/* Makes the directories. A cgroup that exists and has processes is joined, not owned. Rootless without a delegated
- * cgroup: succeeds with a cgroup that is "absent" when `resources` asks for nothing, else an error that says so. */
+/* For the state file: cgroup_recall() makes of cgroup_save()'s text the same cgroup, whatever cgroup the calling process is
+ * in. To be saved before cgroup_create(). */
+const char *cgroup_save(struct arena *arena, const struct cgroup *cgroup);
+int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **cgroup, struct error *err);
+
+/* Makes the directories. Rootless without a delegated cgroup: succeeds with a cgroup that is absent when `resources` asks
+ * for nothing, else an error that says so. */
 int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 
 /* Writes the limits and device rules; also `update`. `devices` false leaves the device rules alone. */
-int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
+int cgroup_apply(
+	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
 
-int cgroup_clone_fd(struct cgroup *cgroup); /* v2: a fd for CLONE_INTO_CGROUP, owned by the cgroup; else -1 */
+/* For CLONE_INTO_CGROUP (v2 and hybrid), owned by the cgroup; -1 where there is no v2. */
+int cgroup_clone_fd(struct cgroup *cgroup);
+
+/* The calling process, which has one thread, puts itself in. `cloned`: it was cloned into cgroup_clone_fd(). */
+int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err);
+
+/* Another process, the slow way. */
 int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct error *err);
 
-/* The path below each hierarchy ("/a/b"), for state files; the controller's mount points, for cgroup mounts (v1: each
- * controller's; v2: one entry, ""). */
-const char *cgroup_path(const struct cgroup *cgroup);
+const char *cgroup_path(const struct cgroup *cgroup); /* below each hierarchy's root ("/a/b"), for people */
+bool cgroup_owned(const struct cgroup *cgroup);
+
+/* The controllers' mount points, for cgroup mounts (v1: each hierarchy's; hybrid: those and the v2 one; v2: one). */
 struct cgroup_hierarchy {
 	const char *controllers; /* "cpu,cpuacct", "name=systemd", or "" for v2 */
 	const char *mount_point; /* on the host */
-	const char *path;	 /* the container's path in it, from the hierarchy's root as the runtime sees it */
+	const char
+		*path; /* the container's directory is mount_point followed by path, which begins with "/" */
 };
 size_t cgroup_hierarchies(const struct cgroup *cgroup, const struct cgroup_hierarchy **hierarchies);
+bool cgroup_is_unified(const struct cgroup *cgroup); /* pure v2 */
 
-int cgroup_processes(struct arena *arena, struct cgroup *cgroup, pid_t **pids, size_t *count, struct error *err);
-int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err); /* all processes, children included */
-int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err);
+/* All processes, also those in nested cgroups. */
+int cgroup_processes(
+	struct arena *arena, struct cgroup *cgroup, pid_t **pids, size_t *count, struct error *err);
+
+/* These two refuse a cgroup that is not owned: others are in it. */
+int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err);
+int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err); /* returns when it is done */
 bool cgroup_frozen(struct cgroup *cgroup);
-int cgroup_destroy(struct cgroup *cgroup, struct error *err); /* also what is nested in it; ENOENT is success */
+
+/* Waits for killed processes to go, then removes it and what is nested in it. ENOENT is success; not owned: nothing. */
+int cgroup_destroy(struct cgroup *cgroup, struct error *err);

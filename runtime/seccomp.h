@@ -13,13 +13,15 @@ struct seccomp_program {
 
 /* Needs no privilege and touches no process: the parent compiles while the child mounts. `cache` is a directory fd for
  * compiled programs keyed by content, or -1. */
-int seccomp_compile(const struct oci_seccomp *seccomp, int cache, struct seccomp_program *program,
-	struct error *err);
+int seccomp_compile(
+	const struct oci_seccomp *seccomp, int cache, struct seccomp_program *program, struct error *err);
 void seccomp_free(struct seccomp_program *program);
 
-/* Loads it into the calling process; *listener is -1 or the notification fd (O_CLOEXEC). */
-int seccomp_load(const struct seccomp_program *program, int *listener, struct error *err);
+/* Loads it into the calling process; *listener is -1 or the notification fd (O_CLOEXEC). Needs no_new_privs or CAP_SYS_ADMIN.
+ * With a listener the parent is best told its number by write(2), which no profile may notify on, and takes it by
+ * pidfd_getfd(2): any other call can be one that waits for the agent that does not have the listener yet. */
+int seccomp_install(const struct seccomp_program *program, int *listener, struct error *err);
 
 /* Sends the listener to linux.seccomp.listenerPath with the container process state of the specification. */
-int seccomp_send_listener(const struct oci_seccomp *seccomp, int listener, const struct oci_state *state, pid_t pid,
-	struct error *err);
+int seccomp_send_listener(const struct oci_seccomp *seccomp, int listener, const struct oci_state *state,
+	pid_t pid, struct error *err);

@@ -14,11 +14,15 @@
 
 enum json_type { JSON_NULL, JSON_BOOLEAN, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
+/* yajl's own writer stops at 127, so that whatever could be read can be written again. */
+enum { JSON_DEPTH_MAX = 100 };
+
 struct json_member;
 
 struct json {
 	enum json_type type;
-	unsigned int line, column; /* where it begins, from 1; 0 for values that were made, not read */
+	unsigned int line,
+		column; /* where it begins, from 1, in bytes; 0 for values that were made, not read */
 	union {
 		bool boolean;
 		const char *number; /* as written */
@@ -44,21 +48,37 @@ enum json_flags {
 	JSON_RELAXED = 1, /* comments (C and C++ style) and trailing commas: policies, never config.json */
 };
 
-/* Parses `text`; the tree lives in `arena`. `name` is how errors call the file: "NAME:LINE:COLUMN: what, and the
- * mend". Refused: trailing content, a duplicate key, nesting deeper than 128, invalid UTF-8, NUL in a string. */
+/* Parses `text`; the tree lives in `arena`. `name` is how errors call the file: "NAME:LINE:COLUMN: path: what, and the
+ * mend". Refused: trailing content, a duplicate key, nesting deeper than JSON_DEPTH_MAX, invalid UTF-8, NUL in a
+ * string. */
 int json_parse(struct arena *arena, const char *text, size_t length, const char *name, enum json_flags flags,
 	struct json **tree, struct error *err);
 
 /* The same for a whole file (at most 16 MiB; "-" is not special). ENOENT etc. are in err->number. */
-int json_parse_file(struct arena *arena, const char *path, enum json_flags flags, struct json **tree,
-	struct error *err);
+int json_parse_file(
+	struct arena *arena, const char *path, enum json_flags flags, struct json **tree, struct error *err);
 int json_parse_fd(struct arena *arena, int fd, const char *name, enum json_flags flags, struct json **tree,
 	struct error *err);
 
 struct json *json_get(const struct json *object, const char *key); /* NULL if absent or not an object */
-const char *json_type_name(enum json_type type);		    /* "a string", "an object", … for messages */
+const char *json_type_name(enum json_type type); /* "a string", "an object", … for messages */
 
-/* Making trees, all in the arena. */
+/* Where a value is: a chain of keys and indexes on the reader's own stack, written out only when something is wrong. */
+struct json_place {
+	const struct json_place *parent; /* NULL: `key` is a whole path already, "" for the document */
+	const char *key;		 /* NULL: an array's item, `index` */
+	size_t index;
+};
+
+/* Sets "NAME:LINE:COLUMN: PATH: message"; without line, column or path where there are none. Returns -1. */
+int json_error(struct error *err, const char *name, const struct json *value, const struct json_place *place,
+	const char *format, ...) __attribute__((format(printf, 5, 6)));
+
+/* The value at a path as messages write it (`linux.namespaces[2].type`, `annotations["a.b"]`), or, where that is absent,
+ * the nearest one around it: never NULL. */
+const struct json *json_find(const struct json *tree, const char *path);
+
+/* Making trees, all in the arena; keys are not copied and must live as long. */
 struct json *json_new_string(struct arena *arena, const char *text);
 struct json *json_new_integer(struct arena *arena, int64_t value);
 struct json *json_new_unsigned(struct arena *arena, uint64_t value);
@@ -67,6 +87,8 @@ struct json *json_new_array(struct arena *arena);
 struct json *json_new_object(struct arena *arena);
 void json_append(struct arena *arena, struct json *array, struct json *item);
 void json_set(struct arena *arena, struct json *object, const char *key, struct json *value); /* replaces */
+/* json_set() for a key that the caller knows to be absent: it doesn't look. */
+void json_add(struct arena *arena, struct json *object, const char *key, struct json *value);
 
 /* Writes the tree, pretty-printed (two spaces) or compact; NUL-terminated, in the arena. */
 char *json_format(struct arena *arena, const struct json *tree, bool pretty, size_t *length);

@@ -1,7 +1,8 @@
 /* The OCI runtime configuration (config.json), runtime-spec 1.3, Linux: the whole of it, as structs.
  *
  * Names follow the specification's keys. Read and written by the tables in oci*.c without loss: unknown properties are
- * kept (the specification: a runtime MUST ignore them). Everything lives in the arena that it was read into.
+ * kept, in every object's `unknown` (the specification: a runtime MUST ignore them). Everything lives in the arena that it
+ * was read into, and lists can be grown with arena_push().
  */
 #pragma once
 
@@ -21,6 +22,7 @@
 
 struct oci_id_mapping {
 	struct optional_uint32 container_id, host_id, size;
+	struct json *unknown;
 };
 typedef LIST_OF(struct oci_id_mapping) oci_id_mappings;
 
@@ -41,24 +43,29 @@ struct oci_user {
 	struct optional_uint32 uid, gid, umask;
 	struct uint32_list additional_gids;
 	const char *username;
+	struct json *unknown;
 };
 
 struct oci_capabilities {
 	struct string_list bounding, effective, inheritable, permitted, ambient;
+	struct json *unknown;
 };
 
 struct oci_rlimit {
 	const char *type;
 	struct optional_uint64 soft, hard;
+	struct json *unknown;
 };
 
 struct oci_console_size {
 	struct optional_uint64 height, width;
+	struct json *unknown;
 };
 
 struct oci_io_priority {
 	const char *class;
 	struct optional_int32 priority;
+	struct json *unknown;
 };
 
 struct oci_scheduler {
@@ -66,10 +73,12 @@ struct oci_scheduler {
 	struct optional_int32 nice, priority;
 	struct string_list flags;
 	struct optional_uint64 runtime, deadline, period;
+	struct json *unknown;
 };
 
 struct oci_cpu_affinity {
 	const char *initial, *final;
+	struct json *unknown;
 };
 
 struct oci_process {
@@ -96,26 +105,31 @@ struct oci_hook {
 	const char *path;
 	struct string_list args, env;
 	struct optional_int64 timeout; /* seconds */
+	struct json *unknown;
 };
 typedef LIST_OF(struct oci_hook) oci_hook_list;
 
 struct oci_hooks {
 	oci_hook_list prestart, create_runtime, create_container, start_container, poststart, poststop;
+	struct json *unknown;
 };
 
 struct oci_namespace {
 	const char *type, *path;
+	struct json *unknown;
 };
 
 struct oci_device {
 	const char *type, *path;
 	struct optional_int64 major, minor;
 	struct optional_uint32 file_mode, uid, gid;
+	struct json *unknown;
 };
 
 struct oci_net_device {
 	const char *host_name; /* the key */
 	const char *name;
+	struct json *unknown;
 };
 
 struct oci_device_rule {
@@ -123,32 +137,38 @@ struct oci_device_rule {
 	const char *type; /* "a", "b", "c"; NULL is "a" */
 	struct optional_int64 major, minor;
 	const char *access;
+	struct json *unknown;
 };
 
 struct oci_memory {
 	struct optional_int64 limit, reservation, swap, kernel, kernel_tcp;
 	struct optional_uint64 swappiness;
 	struct optional_bool disable_oom_killer, use_hierarchy, check_before_update;
+	struct json *unknown;
 };
 
 struct oci_cpu {
 	struct optional_uint64 shares, period, burst, realtime_period;
 	struct optional_int64 quota, realtime_runtime, idle;
 	const char *cpus, *mems;
+	struct json *unknown;
 };
 
 struct oci_pids {
 	struct optional_int64 limit;
+	struct json *unknown;
 };
 
 struct oci_weight_device {
 	struct optional_int64 major, minor;
 	struct optional_uint16 weight, leaf_weight;
+	struct json *unknown;
 };
 
 struct oci_throttle_device {
 	struct optional_int64 major, minor;
 	struct optional_uint64 rate;
+	struct json *unknown;
 };
 typedef LIST_OF(struct oci_throttle_device) oci_throttle_list;
 
@@ -156,26 +176,31 @@ struct oci_block_io {
 	struct optional_uint16 weight, leaf_weight;
 	LIST_OF(struct oci_weight_device) weight_device;
 	oci_throttle_list throttle_read_bps, throttle_write_bps, throttle_read_iops, throttle_write_iops;
+	struct json *unknown;
 };
 
 struct oci_hugepage_limit {
 	const char *page_size;
 	struct optional_uint64 limit;
+	struct json *unknown;
 };
 
 struct oci_interface_priority {
 	const char *name;
 	struct optional_uint32 priority;
+	struct json *unknown;
 };
 
 struct oci_network {
 	struct optional_uint32 class_id;
 	LIST_OF(struct oci_interface_priority) priorities;
+	struct json *unknown;
 };
 
 struct oci_rdma {
 	const char *device; /* the key */
 	struct optional_uint32 hca_handles, hca_objects;
+	struct json *unknown;
 };
 
 struct oci_resources {
@@ -195,6 +220,7 @@ struct oci_seccomp_argument {
 	struct optional_uint32 index;
 	struct optional_uint64 value, value_two;
 	const char *op;
+	struct json *unknown;
 };
 
 struct oci_seccomp_rule {
@@ -202,6 +228,7 @@ struct oci_seccomp_rule {
 	const char *action;
 	struct optional_uint32 errno_ret;
 	LIST_OF(struct oci_seccomp_argument) args;
+	struct json *unknown;
 };
 
 struct oci_seccomp {
@@ -210,6 +237,7 @@ struct oci_seccomp {
 	struct string_list architectures, flags;
 	const char *listener_path, *listener_metadata;
 	LIST_OF(struct oci_seccomp_rule) syscalls;
+	struct json *unknown;
 };
 
 struct oci_intel_rdt {
@@ -222,20 +250,24 @@ struct oci_intel_rdt {
 struct oci_memory_policy {
 	const char *mode, *nodes;
 	struct string_list flags;
+	struct json *unknown;
 };
 
 struct oci_personality {
 	const char *domain;
 	struct string_list flags;
+	struct json *unknown;
 };
 
 struct oci_time_offset {
 	struct optional_int64 secs;
 	struct optional_uint32 nanosecs;
+	struct json *unknown;
 };
 
 struct oci_time_offsets {
 	struct oci_time_offset *boottime, *monotonic;
+	struct json *unknown;
 };
 
 struct oci_linux {
@@ -291,6 +323,7 @@ struct oci_state {
 	const char *oci_version, *id, *status, *bundle;
 	struct optional_int64 pid;
 	struct string_map annotations;
+	struct json *unknown;
 };
 int oci_state_read(struct arena *arena, const struct json *tree, const char *name, struct oci_state **state,
 	struct error *err);

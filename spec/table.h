@@ -119,7 +119,7 @@ struct object_type {
 	  .unknown_offset = SIZE_MAX, ##__VA_ARGS__ }
 
 /* Reads `tree` into the zeroed `model` of `type`; strings point into the tree's arena. `path` is the JSON path of the
- * tree ("" for the root). JSON null counts as absent. Unknown members: with an unknown_offset kept (and written
+ * tree ("" for the root). JSON null counts as absent. Lists can be grown with arena_push() afterwards. Unknown members: with an unknown_offset kept (and written
  * again), with .strict refused, else ignored. */
 int table_read(struct arena *arena, const struct object_type *type, const struct json *tree, const char *name,
 	const char *path, void *model, struct error *err);

@@ -1,0 +1,155 @@
+/* See control.h. */
+#include "netns/control.h"
+
+#include "spec/cleanup.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+enum { BACKLOG = 64, AFTER_KILL_MILLISECONDS = 2000 };
+
+void control_name_of_namespace(dev_t device, ino_t inode, char name[static CONTROL_NAME_MAX])
+{
+	snprintf(name, CONTROL_NAME_MAX, "fence-network/namespace/%llx-%llu", (unsigned long long)device,
+		(unsigned long long)inode);
+}
+
+/* FNV-1a. Two containers of one user that met would only wait for each other's end. */
+static uint64_t hash(uint64_t value, const char *text)
+{
+	do {
+		value = (value ^ (unsigned char)*text) * 0x100000001b3u;
+	} while (*text++);
+	return value;
+}
+
+void control_name_of_container(const char *bundle, const char *id, char name[static CONTROL_NAME_MAX])
+{
+	uint64_t first = hash(hash(0xcbf29ce484222325u, bundle), id);
+	uint64_t second = hash(hash(first, id), bundle);
+
+	snprintf(name, CONTROL_NAME_MAX, "fence-network/container/%u-%016llx%016llx", (unsigned int)geteuid(),
+		(unsigned long long)first, (unsigned long long)second);
+}
+
+static socklen_t abstract_address(const char *name, struct sockaddr_un *address)
+{
+	size_t length = strlen(name);
+
+	*address = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	memcpy(address->sun_path + 1, name, length);
+	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length);
+}
+
+/* A connection to whoever holds the name; -1 with ECONNREFUSED when nobody does. */
+static int connect_to(const char *name, struct ucred *peer, struct error *err)
+{
+	struct sockaddr_un address;
+	socklen_t length = abstract_address(name, &address), size = sizeof(*peer);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, length) < 0 ||
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &size) < 0)
+		return error_set(err, errno, "cannot reach the relay by its socket @%s", name);
+	return steal_fd(&fd);
+}
+
+/* Is it one of ours, or somebody else's who took the name first? */
+static bool is_ours(const struct ucred *peer)
+{
+	return peer->uid == geteuid() || peer->uid == 0;
+}
+
+int control_listen(const char *name, bool *taken, struct error *err)
+{
+	struct sockaddr_un address;
+	socklen_t length = abstract_address(name, &address);
+	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	_cleanup_close_ int holder = -1;
+	struct ucred peer;
+
+	*taken = false;
+	if (fd < 0)
+		return error_set(err, errno, "cannot make the relay's control socket");
+	if (bind(fd, (struct sockaddr *)&address, length) == 0 && listen(fd, BACKLOG) == 0)
+		return steal_fd(&fd);
+	if (errno != EADDRINUSE)
+		return error_set(err, errno, "cannot bind the relay's control socket @%s", name);
+	holder = connect_to(name, &peer, err);
+	if (holder < 0)
+		return -1;
+	if (!is_ours(&peer))
+		return error_set(err, EADDRINUSE, "user %u holds the relay's control socket @%s",
+			(unsigned int)peer.uid, name);
+	*taken = true;
+	return -1;
+}
+
+int control_adopt(int fd, struct error *err)
+{
+	return listen(fd, BACKLOG) < 0 ? error_set(err, errno, "cannot listen on the relay's control socket")
+				       : 0;
+}
+
+/* True when the other end has closed within the time. */
+static bool await_close(int fd, int milliseconds)
+{
+	struct pollfd closed = { .fd = fd, .events = POLLIN | POLLRDHUP };
+	int ready;
+
+	do
+		ready = poll(&closed, 1, milliseconds);
+	while (ready < 0 && errno == EINTR);
+	return ready > 0;
+}
+
+/* The peer itself, not whoever has its number by now: from the socket (Linux 6.5), or else by number, checked by
+ * seeing the socket still open afterwards. */
+static int open_peer(int fd, pid_t pid)
+{
+	socklen_t size = sizeof(int);
+	int pidfd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+		return pidfd;
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (pidfd >= 0 && await_close(fd, 0))
+		pidfd = close_fd(pidfd);
+	return pidfd;
+}
+
+int control_await_end(const char *name, int milliseconds, struct error *err)
+{
+	_cleanup_close_ int fd = -1, pidfd = -1;
+	struct ucred peer;
+	struct error unreachable;
+
+	fd = connect_to(name, &peer, &unreachable);
+	if (fd < 0 && unreachable.number == ECONNREFUSED)
+		return 0;
+	if (fd < 0)
+		return *err = unreachable, -1;
+	if (!is_ours(&peer))
+		return error_set(err, EPERM, "user %u holds the relay's control socket @%s",
+			(unsigned int)peer.uid, name);
+	if (await_close(fd, milliseconds))
+		return 0;
+	pidfd = open_peer(fd, peer.pid);
+	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+		return error_set(err, errno, "the relay (process %d) does not end and cannot be killed",
+			(int)peer.pid);
+	if (!await_close(fd, AFTER_KILL_MILLISECONDS))
+		return error_set(err, ETIMEDOUT, "the relay (process %d) does not end", (int)peer.pid);
+	return 0;
+}

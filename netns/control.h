@@ -1,0 +1,26 @@
+/* The names by which a running relay is known: abstract Unix sockets that it holds, so that they are there exactly as long
+ * as it is, and no file is left behind.
+ *
+ * One names the network namespace: a second relay for it cannot be. The other names the container, for the hook that
+ * waits for its end.
+ */
+#pragma once
+
+#include "spec/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+enum { CONTROL_NAME_MAX = 104 };
+
+void control_name_of_namespace(dev_t device, ino_t inode, char name[static CONTROL_NAME_MAX]);
+void control_name_of_container(const char *bundle, const char *id, char name[static CONTROL_NAME_MAX]);
+
+/* A listening socket; *taken when a relay of the caller's own user has the name already: -1 then without an error's text. */
+int control_listen(const char *name, bool *taken, struct error *err);
+
+/* In the relay's process: makes it the one whom the socket's peers see, instead of the hook that has made the socket. */
+int control_adopt(int fd, struct error *err);
+
+/* Waits until the relay that holds the name has ended, killing it after `milliseconds`. No such relay: success. */
+int control_await_end(const char *name, int milliseconds, struct error *err);

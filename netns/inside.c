@@ -1,0 +1,278 @@
+/* See inside.h. */
+#include "netns/inside.h"
+
+#include "netns/firewall.h"
+#include "netns/inner.h"
+#include "netns/names.h"
+#include "netns/netlink.h"
+#include "netns/tun.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/netlink.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <fcntl.h>
+
+#define TUN_NAME "tun0"
+
+enum {
+	LISTENER_PORT = 18321, /* as greywall's */
+	LISTENER_BACKLOG = 1024,
+	MTU_WITH_OFFLOAD = 1500, /* the kernel makes 64 KiB packets of it by itself */
+	MTU_WITHOUT = 65520,
+	OTHER_LINKS_MAX = 16,
+	REPLY_MARK =
+		0xfe9ce, /* also the routing table's number: replies to what came in by an engine's link */
+};
+
+/* What the child says: the values, and with them up to DESCRIPTORS descriptors; or the error. */
+enum { DESCRIPTORS = 2 };
+
+struct report {
+	bool failed;
+	struct error error;
+	struct inside inside; /* a descriptor is 0 where one comes along, in order */
+};
+
+static int add_address(struct netlink *netlink, unsigned int link, const char *text, sa_family_t family,
+	unsigned int prefix, struct error *err)
+{
+	struct endpoint address = { .family = family };
+
+	inet_pton(family, text, &address.v6);
+	return netlink_address_add(netlink, link, &address, prefix, err);
+}
+
+static bool has_ipv6(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	return fd >= 0;
+}
+
+static int address_tun(struct netlink *netlink, unsigned int link, bool ipv6, struct error *err)
+{
+	if (add_address(netlink, link, NAMES_GATEWAY_IPV4, AF_INET, NAMES_PREFIX_IPV4, err) < 0)
+		return -1;
+	if (!ipv6)
+		return 0;
+	if (netlink_link_silence(netlink, link, err) < 0)
+		return -1;
+	return add_address(netlink, link, NAMES_GATEWAY_IPV6, AF_INET6, NAMES_PREFIX_IPV6, err);
+}
+
+/* All of one family by tun0. Where an engine gave the container an address, that stays what programs see and send from. */
+static int route_family(struct netlink *netlink, sa_family_t family, unsigned int tun, struct error *err)
+{
+	struct endpoint source;
+
+	if (netlink_find_address(netlink, family, tun, &source, err) < 0)
+		return -1;
+	return netlink_route_default(netlink, family, tun, &source, err);
+}
+
+/* Strict reverse-path checks would refuse what comes in by an engine's link, since the way back is now by tun0; the firewall
+ * brings the replies back to it. */
+static int loosen_reverse_path(unsigned int link, struct error *err)
+{
+	char name[IF_NAMESIZE], path[128];
+	_cleanup_close_ int fd = -1;
+
+	if (!if_indextoname(link, name))
+		return error_set(err, errno, "cannot find the name of network link %u", link);
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv4/conf/%s/rp_filter", name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write(fd, "2", 1) != 1)
+		return error_set(
+			err, errno, "cannot set %s, which replies to inbound connections need", path);
+	return 0;
+}
+
+/* The links that an engine made are left with the replies to what comes in by them. */
+static int confine_other_links(struct netlink *netlink, unsigned int tun, bool ipv6, struct error *err)
+{
+	unsigned int links[OTHER_LINKS_MAX];
+	int count = netlink_other_links(netlink, tun, links, OTHER_LINKS_MAX, err);
+	size_t moved;
+
+	if (count <= 0)
+		return count;
+	if (firewall_set(tun, REPLY_MARK, err) < 0)
+		return -1;
+	if (!tun)
+		return 0;
+	for (int i = 0; i < count; i++) {
+		if (loosen_reverse_path(links[i], err) < 0)
+			return -1;
+	}
+	if (netlink_rule_mark(netlink, AF_INET, REPLY_MARK, REPLY_MARK, err) < 0 ||
+		(ipv6 && netlink_rule_mark(netlink, AF_INET6, REPLY_MARK, REPLY_MARK, err) < 0))
+		return -1;
+	return netlink_routes_move(netlink, tun, REPLY_MARK, &moved, err);
+}
+
+static int make_tun(
+	struct netlink *netlink, struct tun *tun, bool ipv6, struct inside *inside, struct error *err)
+{
+	unsigned int link = if_nametoindex(TUN_NAME);
+
+	inside->tun_fd = tun->fd;
+	inside->tun_offload = tun->offload;
+	inside->mtu = tun->offload ? MTU_WITH_OFFLOAD : MTU_WITHOUT;
+	if (address_tun(netlink, link, ipv6, err) < 0 ||
+		netlink_link_up(netlink, link, (unsigned int)inside->mtu, err) < 0 ||
+		confine_other_links(netlink, link, ipv6, err) < 0 ||
+		route_family(netlink, AF_INET, link, err) < 0)
+		return -1;
+	return ipv6 ? route_family(netlink, AF_INET6, link, err) : 0;
+}
+
+static int make_listener(struct netlink *netlink, struct inside *inside, struct error *err)
+{
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_port = htons(LISTENER_PORT),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int on = 1;
+
+	if (confine_other_links(netlink, 0, true, err) < 0)
+		return -1;
+	inside->listener_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (inside->listener_fd < 0 ||
+		setsockopt(inside->listener_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		bind(inside->listener_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(inside->listener_fd, LISTENER_BACKLOG) < 0)
+		return error_set(err, errno, "cannot listen on 127.0.0.1:%d in the container", LISTENER_PORT);
+	return 0;
+}
+
+static int make(const struct network_namespace *namespace, const struct inside_request *request,
+	struct inside *inside, struct error *err)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct tun tun = { .fd = -1 };
+	struct error missing = { 0 };
+
+	if (namespace_enter(namespace, err) < 0 || !(netlink = netlink_open(NETLINK_ROUTE, err)) ||
+		netlink_link_up(netlink, NETLINK_LOOPBACK, 0, err) < 0)
+		return -1;
+	if (request->way != INSIDE_LISTENER) {
+		if (tun_open(TUN_NAME, &tun, &missing) == 0)
+			return make_tun(netlink, &tun, request->ipv6 && has_ipv6(), inside, err);
+		if (request->way == INSIDE_TUN || missing.number == EBUSY)
+			return *err = missing, -1;
+		inside->tun_missing = missing;
+	}
+	return make_listener(netlink, inside, err);
+}
+
+/* The descriptors in a report, in the order in which they are passed. */
+static void list_descriptors(struct inside *inside, int *slots[static DESCRIPTORS])
+{
+	slots[0] = &inside->tun_fd;
+	slots[1] = &inside->listener_fd;
+}
+
+static bool send_report(int socket, struct report *report)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+	} control = { 0 };
+	struct iovec data = { .iov_base = report, .iov_len = sizeof(*report) };
+	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
+	int *slots[DESCRIPTORS], descriptors[DESCRIPTORS];
+	size_t count = 0;
+
+	list_descriptors(&report->inside, slots);
+	for (size_t i = 0; i < DESCRIPTORS; i++) {
+		if (*slots[i] < 0 || report->failed)
+			continue;
+		descriptors[count++] = *slots[i];
+		*slots[i] = 0;
+	}
+	if (count) {
+		message.msg_control = control.bytes;
+		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
+		control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+			.cmsg_type = SCM_RIGHTS,
+			.cmsg_len = CMSG_LEN(count * sizeof(int)) };
+		memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof(int));
+	}
+	return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(*report);
+}
+
+static int receive_report(int socket, struct report *report, struct error *err)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
+	} control = { 0 };
+	struct iovec data = { .iov_base = report, .iov_len = sizeof(*report) };
+	struct msghdr message = { .msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control) };
+	int *slots[DESCRIPTORS];
+	ssize_t received;
+	size_t taken = 0;
+
+	do
+		received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	while (received < 0 && errno == EINTR);
+	if (received != (ssize_t)sizeof(*report))
+		return error_set(err, received < 0 ? errno : 0,
+			"the process that sets up the container's network ended without a word");
+	list_descriptors(&report->inside, slots);
+	for (size_t i = 0; i < DESCRIPTORS; i++) {
+		if (*slots[i] == 0)
+			memcpy(slots[i], CMSG_DATA(&control.header) + sizeof(int) * taken++, sizeof(int));
+	}
+	return 0;
+}
+
+/* The child. As the helper it lives on; it must not hold the hook's output open, for which an engine may wait. */
+_Noreturn static void run_child(
+	const struct network_namespace *namespace, const struct inside_request *request, int socket)
+{
+	struct report report = { .inside = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1 } };
+
+	prctl(PR_SET_DUMPABLE, 0); /* the container's root may be in the user namespace that is joined */
+	report.failed = make(namespace, request, &report.inside, &report.error) < 0;
+	if (!send_report(socket, &report) || report.failed || !request->helper)
+		_exit(0);
+	inner_serve(socket);
+}
+
+int inside_make(const struct network_namespace *namespace, const struct inside_request *request,
+	struct inside *inside, struct error *err)
+{
+	_cleanup_close_ int ours = -1;
+	struct report report;
+	int pair[2], status, result;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "cannot make a socket pair");
+	ours = pair[0];
+	child = fork();
+	if (child == 0)
+		run_child(namespace, request, pair[1]);
+	close_fd(pair[1]);
+	if (child < 0)
+		return error_set(err, errno, "cannot start the process that sets up the container's network");
+	result = receive_report(ours, &report, err);
+	if (result < 0 || report.failed || !request->helper)
+		waitpid(child, &status, 0);
+	if (result < 0)
+		return -1;
+	if (report.failed)
+		return *err = report.error, -1;
+	*inside = report.inside;
+	if (request->helper)
+		inside->inner_socket = steal_fd(&ours);
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* What the hook makes inside a container's network namespace, by a child that enters it: lo up, tun0 with its addresses as
+ * the only way out, or, without TUN, a listener. The descriptors come back; the child ends.
+ */
+#pragma once
+
+#include "netns/namespace.h"
+
+#include <stdbool.h>
+
+enum inside_way { INSIDE_TUN, INSIDE_TUN_IF_POSSIBLE, INSIDE_LISTENER };
+
+struct inside_request {
+	enum inside_way way;
+	bool ipv6;
+	bool helper; /* keep a child there that makes sockets for the relay (inner.h) */
+};
+
+struct inside {
+	int tun_fd; /* or -1 */
+	bool tun_offload;
+	int mtu;
+	int listener_fd;       /* without TUN; or -1 */
+	int inner_socket;      /* to the helper; or -1 */
+	struct error tun_missing; /* why there is no TUN although it was preferred; message "" otherwise */
+};
+
+int inside_make(const struct network_namespace *namespace, const struct inside_request *request,
+	struct inside *inside, struct error *err);

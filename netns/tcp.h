@@ -1,0 +1,21 @@
+/* TCP by translation: the container's packets on one side, a socket for each connection on the other.
+ *
+ * A SYN is answered only when the upstream connection stands. What the container sends goes straight into the socket, and only
+ * what the socket took is acknowledged; what comes from upstream stays in the socket, peeked at, until the container has acknowledged
+ * it. So no flow has a buffer here, and each side's flow control is the other's.
+ */
+#pragma once
+
+#include "netns/dial.h"
+#include "netns/dns.h"
+#include "netns/names.h"
+#include "netns/tunnel.h"
+
+struct tcp;
+
+struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names, size_t flows_max,
+	struct error *err);
+void tcp_set_tunnel(struct tcp *tcp, struct tunnel *tunnel); /* before the first packet */
+void tcp_free(struct tcp *tcp);
+void tcp_packet(struct tcp *tcp, const struct packet *packet);
+void tcp_flush(struct tcp *tcp); /* after a batch of packets */

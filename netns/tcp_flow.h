@@ -1,0 +1,81 @@
+/* One TCP connection of the container's, as the files tcp*.c share it. Names as in RFC 9293: SND is what the relay sends to
+ * the container, RCV what it receives from it.
+ */
+#pragma once
+
+#include "netns/tcp.h"
+
+enum tcp_state {
+	TCP_DIALLING, /* the SYN waits for the upstream connection */
+	TCP_ANSWERED, /* SYN and ACK sent */
+	TCP_OPEN,     /* until both directions have ended */
+	TCP_LINGER,   /* TIME-WAIT: no socket any more, a lost last ACK is repeated */
+};
+
+struct tcp_flow {
+	struct watch upstream; /* the socket; edge-triggered */
+	struct timer timer;
+	struct tcp *tcp;
+	struct tcp_flow *next_in_bucket, *next_dirty;
+	struct dial *dial;
+	struct endpoint client, server;
+	uint64_t progress; /* when the container last acknowledged something new, or was first sent something */
+	uint64_t heard;	   /* when its last packet came */
+
+	uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1;
+	uint32_t recover;  /* recovering until this is acknowledged */
+	uint32_t consumable; /* bytes acknowledged, still in the socket's queue */
+	uint32_t rcv_nxt;
+	uint32_t rcv_adv; /* the right edge of the window as advertised: it never moves left */
+	uint32_t room;	  /* what the socket would take, when last asked */
+	uint16_t mss;
+	uint8_t state; /* enum tcp_state */
+	uint8_t snd_scale, rcv_scale;
+	uint8_t duplicate_acks, retries;
+
+	bool dirty : 1;		  /* in the list for tcp_flush() */
+	bool acknowledge : 1;	  /* the container is owed an ACK */
+	bool retransmit : 1;	  /* the first unacknowledged segment is to be sent again */
+	bool recovering : 1;
+	bool readable : 1;	  /* the socket may hold more than was sent */
+	bool upstream_ended : 1;  /* end of file seen behind the last byte sent */
+	bool upstream_hung_up : 1; /* EPOLLRDHUP: what is in the queue is all there will be */
+	bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1;
+	bool low_room : 1;	  /* waiting for EPOLLOUT to widen the window */
+	bool refused_data : 1;	  /* the socket did not take what came: the container must send it again */
+	bool lingers : 1;	  /* the last word will be an ACK, which may be lost */
+	bool plain_socket : 1;	  /* not TCP: the DNS stream */
+};
+
+static inline bool sequence_after(uint32_t a, uint32_t b)
+{
+	return (int32_t)(a - b) > 0;
+}
+
+static inline uint32_t flow_in_flight(const struct tcp_flow *flow)
+{
+	return flow->snd_nxt - flow->snd_una;
+}
+
+struct loop *tcp_loop(const struct tcp *tcp);
+struct tunnel *tcp_tunnel(const struct tcp *tcp);
+bool tcp_peeks_by_offset(const struct tcp *tcp); /* SO_PEEK_OFF works for TCP: Linux 6.9 */
+
+void flow_dirty(struct tcp_flow *flow);
+/* Both forget the flow; it must not be touched afterwards. Abort tells the upstream side with a RST. */
+void flow_close(struct tcp_flow *flow);
+void flow_abort(struct tcp_flow *flow);
+/* Tells the container with a RST, too. */
+void flow_reset(struct tcp_flow *flow);
+
+/* tcp_send.c: to the container */
+void flow_send_control(struct tcp_flow *flow, uint8_t flags);	      /* at snd_nxt, no payload */
+void flow_send_probe(struct tcp_flow *flow);			      /* elicits an ACK */
+int flow_send_data(struct tcp_flow *flow);			      /* what the window and the socket allow; -1: upstream failed */
+int flow_retransmit(struct tcp_flow *flow);
+int flow_consume(struct tcp_flow *flow);
+
+/* tcp_receive.c: from the container. False: the flow is no more. */
+bool flow_receive(struct tcp_flow *flow, const struct packet *packet);
+void flow_update_room(struct tcp_flow *flow);
+uint16_t flow_window(const struct tcp_flow *flow); /* as written in the header */

@@ -1,0 +1,179 @@
+/* TCP from the container: its data goes into the upstream socket, its acknowledgements free what is held there.
+ */
+#include "netns/tcp_flow.h"
+#include "spec/cleanup.h"
+
+#include <linux/sock_diag.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum { DUPLICATE_ACKS_FOR_LOSS = 3 };
+
+uint16_t flow_window(const struct tcp_flow *flow)
+{
+	return (uint16_t)((flow->rcv_adv - flow->rcv_nxt) >> flow->rcv_scale);
+}
+
+/* What the socket would take now, as the kernel will count it when asked to: its limit less what is queued. Below a third it will not
+ * report itself writable, so that is when to ask to be told; EPOLL_CTL_MOD looks again, and without that look an edge-triggered
+ * EPOLLOUT never comes, since only a failed write or a poll makes the kernel remember that someone waits. */
+static uint32_t ask_room(struct tcp_flow *flow)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = { 0 }, used, limit;
+	socklen_t length = sizeof(memory);
+
+	if (getsockopt(flow->upstream.fd, SOL_SOCKET, SO_MEMINFO, memory, &length) < 0)
+		return 0;
+	limit = memory[SK_MEMINFO_SNDBUF];
+	used = memory[flow->plain_socket ? SK_MEMINFO_WMEM_ALLOC : SK_MEMINFO_WMEM_QUEUED];
+	used = used < limit ? used : limit;
+	if ((limit - used) * 3ull < limit && !flow->low_room) {
+		flow->low_room = true;
+		loop_modify(tcp_loop(flow->tcp), &flow->upstream, flow->upstream.events);
+	}
+	return limit - used;
+}
+
+void flow_update_room(struct tcp_flow *flow)
+{
+	uint32_t most = 65535u << flow->rcv_scale, room = ask_room(flow), edge;
+
+	if (room > most)
+		room = most;
+	room &= ~((1u << flow->rcv_scale) - 1);
+	edge = flow->rcv_nxt + room;
+	/* After refusing what was in the window there is nothing to keep a promise for. */
+	if (flow->refused_data || sequence_after(edge, flow->rcv_adv))
+		flow->rcv_adv = edge;
+}
+
+static void take_window(struct tcp_flow *flow, const struct tcp_segment *segment)
+{
+	if (segment->sequence != flow->snd_wl1 && !sequence_after(segment->sequence, flow->snd_wl1))
+		return;
+	flow->snd_wl1 = segment->sequence;
+	flow->snd_wnd = (uint32_t)segment->window << flow->snd_scale;
+}
+
+static void take_progress(struct tcp_flow *flow, uint32_t acknowledged)
+{
+	if (flow->fin_sent && !flow->fin_acknowledged && flow->snd_una + acknowledged == flow->snd_nxt) {
+		flow->fin_acknowledged = true;
+		flow->consumable += acknowledged - 1;
+	} else {
+		flow->consumable += acknowledged;
+	}
+	flow->snd_una += acknowledged;
+	flow->duplicate_acks = 0;
+	flow->retries = 0;
+	flow->progress = loop_now(tcp_loop(flow->tcp));
+	if (!flow->recovering)
+		return;
+	/* A partial acknowledgement in recovery: the next hole begins here (RFC 6582). */
+	if (!sequence_after(flow->recover, flow->snd_una))
+		flow->recovering = false;
+	else
+		flow->retransmit = true;
+}
+
+static void take_duplicate(struct tcp_flow *flow)
+{
+	if (flow->duplicate_acks < UINT8_MAX)
+		flow->duplicate_acks++;
+	if (flow->duplicate_acks != DUPLICATE_ACKS_FOR_LOSS || flow->recovering)
+		return;
+	flow->recovering = true;
+	flow->recover = flow->snd_nxt;
+	flow->retransmit = true;
+}
+
+static void take_acknowledgement(struct tcp_flow *flow, const struct packet *packet)
+{
+	const struct tcp_segment *segment = &packet->tcp;
+	uint32_t acknowledged = segment->acknowledgement - flow->snd_una, window = flow->snd_wnd;
+
+	if (acknowledged > flow_in_flight(flow)) { /* old, or of what was never sent */
+		flow->acknowledge |= sequence_after(segment->acknowledgement, flow->snd_nxt);
+		return;
+	}
+	take_window(flow, segment);
+	if (acknowledged)
+		take_progress(flow, acknowledged);
+	else if (flow_in_flight(flow) && !packet->payload_length && !(segment->flags & TCP_FIN) &&
+		 flow->snd_wnd == window)
+		take_duplicate(flow);
+}
+
+/* False: the upstream side has failed and the flow is gone. */
+static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t length, size_t *taken)
+{
+	ssize_t sent = 0;
+
+	if (length)
+		sent = send(flow->upstream.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
+		flow_reset(flow);
+		return false;
+	}
+	*taken = sent < 0 ? 0 : (size_t)sent;
+	flow->rcv_nxt += (uint32_t)*taken;
+	flow->refused_data = *taken < length;
+	return true;
+}
+
+static void take_fin(struct tcp_flow *flow)
+{
+	flow->rcv_nxt++;
+	flow->fin_received = true;
+	flow->lingers = flow->fin_sent;
+	shutdown(flow->upstream.fd, SHUT_WR);
+}
+
+static bool take_data(struct tcp_flow *flow, const struct packet *packet)
+{
+	uint32_t old = flow->rcv_nxt - packet->tcp.sequence;
+	bool fin = packet->tcp.flags & TCP_FIN;
+	size_t length = packet->payload_length, taken;
+
+	if (!length && !fin && !old)
+		return true;
+	flow->acknowledge = true;
+	if ((int32_t)old < 0) { /* a hole before it: each such packet is answered, for the sender's fast retransmission */
+		flow_send_control(flow, TCP_ACK);
+		return true;
+	}
+	if (old > length || flow->fin_received) /* seen before; a keepalive or a window probe looks like that, too */
+		return true;
+	if (!take_payload(flow, packet->payload + old, length - old, &taken))
+		return false;
+	if (fin && taken == length - old)
+		take_fin(flow);
+	return true;
+}
+
+/* RFC 5961: believed at exactly the next number; elsewhere in the window it is asked about. */
+static bool take_reset(struct tcp_flow *flow, const struct tcp_segment *segment)
+{
+	if (segment->sequence == flow->rcv_nxt) {
+		flow_abort(flow);
+		return false;
+	}
+	if (segment->sequence - flow->rcv_nxt < flow->rcv_adv - flow->rcv_nxt)
+		flow->acknowledge = true;
+	return true;
+}
+
+bool flow_receive(struct tcp_flow *flow, const struct packet *packet)
+{
+	const struct tcp_segment *segment = &packet->tcp;
+
+	flow->heard = loop_now(tcp_loop(flow->tcp));
+	if (segment->flags & TCP_RST)
+		return take_reset(flow, segment);
+	if ((segment->flags & TCP_SYN) || !(segment->flags & TCP_ACK)) {
+		flow->acknowledge = true;
+		return true;
+	}
+	take_acknowledgement(flow, packet);
+	return take_data(flow, packet);
+}

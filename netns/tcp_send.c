@@ -1,0 +1,177 @@
+/* TCP towards the container: data peeked from the upstream socket, in as few and as large packets as its window allows.
+ * There is no congestion control: the path is a device on this host; what its queue drops is sent again.
+ */
+#include "netns/tcp_flow.h"
+#include "spec/cleanup.h"
+
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+	/* Of one flow before the others have their turn: half a MiB with offload. */
+	PACKETS_PER_TURN = 8,
+	/* What is thrown away goes here: the kernel will not discard without a place (AF_UNIX), nor peek beyond (TCP before 6.9). */
+	DISCARD_SIZE = 65536,
+	DISCARD_PIECES = 1000, /* below IOV_MAX */
+};
+
+static uint8_t discarded[DISCARD_SIZE];
+
+static bool send_segment(struct tcp_flow *flow, uint32_t sequence, uint8_t flags, size_t length)
+{
+	struct tcp_segment segment = {
+		.sequence = sequence,
+		.acknowledgement = flow->rcv_nxt,
+		.window = flow_window(flow),
+		.flags = flags,
+		.scale = -1,
+	};
+
+	flow->acknowledge = false;
+	return tunnel_send_tcp(tcp_tunnel(flow->tcp), length, &flow->server, &flow->client, &segment, flow->mss);
+}
+
+void flow_send_control(struct tcp_flow *flow, uint8_t flags)
+{
+	send_segment(flow, flow->snd_nxt, flags, 0);
+}
+
+void flow_send_probe(struct tcp_flow *flow)
+{
+	send_segment(flow, flow->snd_una - 1, TCP_ACK, 0);
+}
+
+static bool by_offset(const struct tcp_flow *flow)
+{
+	return flow->plain_socket || tcp_peeks_by_offset(flow->tcp);
+}
+
+/* Peeks behind `offset` bytes that were seen before, by copying those, too. */
+static ssize_t peek_and_discard(struct tcp_flow *flow, uint32_t offset, void *buffer, size_t length)
+{
+	struct iovec pieces[DISCARD_PIECES + 1];
+	struct msghdr message = { .msg_iov = pieces };
+	uint32_t left = offset;
+	ssize_t received;
+
+	for (; left && message.msg_iovlen < DISCARD_PIECES; message.msg_iovlen++) {
+		size_t piece = left < DISCARD_SIZE ? left : DISCARD_SIZE;
+
+		pieces[message.msg_iovlen] = (struct iovec){ discarded, piece };
+		left -= (uint32_t)piece;
+	}
+	pieces[message.msg_iovlen++] = (struct iovec){ buffer, length };
+	received = recvmsg(flow->upstream.fd, &message, MSG_PEEK | MSG_DONTWAIT);
+	if (received < 0)
+		return received;
+	if (received > offset)
+		return received - offset;
+	if (received == 0 || flow->upstream_hung_up)
+		return 0;
+	errno = EAGAIN;
+	return -1;
+}
+
+/* What follows the last byte sent. 0: upstream has ended. */
+static ssize_t peek_next(struct tcp_flow *flow, void *buffer, size_t length)
+{
+	if (by_offset(flow))
+		return recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);
+	return peek_and_discard(flow, flow_in_flight(flow), buffer, length);
+}
+
+/* From the first unacknowledged byte. The kernel's own offset moves with each peek, so it is set back and forth. */
+static ssize_t peek_first(struct tcp_flow *flow, void *buffer, size_t length, uint32_t data_in_flight)
+{
+	int offset = 0;
+	ssize_t received;
+
+	if (!by_offset(flow))
+		return recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);
+	setsockopt(flow->upstream.fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
+	received = recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);
+	offset = (int)data_in_flight;
+	setsockopt(flow->upstream.fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
+	return received;
+}
+
+int flow_consume(struct tcp_flow *flow)
+{
+	while (flow->consumable) {
+		size_t length = flow->consumable;
+		ssize_t received;
+
+		if (flow->plain_socket) /* MSG_TRUNC discards on TCP only */
+			received = recv(flow->upstream.fd, discarded, length < DISCARD_SIZE ? length : DISCARD_SIZE,
+				MSG_DONTWAIT);
+		else
+			received = recv(flow->upstream.fd, NULL, length, MSG_TRUNC | MSG_DONTWAIT);
+		if (received <= 0)
+			return -1;
+		flow->consumable -= (uint32_t)received;
+	}
+	return 0;
+}
+
+/* How much may be sent now; a sliver of a window is left alone while an ACK is due that may widen it. */
+static size_t usable_window(const struct tcp_flow *flow)
+{
+	int32_t window = (int32_t)(flow->snd_una + flow->snd_wnd - flow->snd_nxt);
+
+	if (window <= 0 || (window < flow->mss && flow_in_flight(flow)))
+		return 0;
+	return (size_t)window;
+}
+
+int flow_send_data(struct tcp_flow *flow)
+{
+	struct tunnel *tunnel = tcp_tunnel(flow->tcp);
+	size_t most = tunnel_tcp_room(tunnel, flow->client.family, flow->mss), window;
+
+	for (int i = 0; (window = usable_window(flow)) > 0; i++) {
+		ssize_t length;
+
+		if (i == PACKETS_PER_TURN) {
+			loop_set_timer(tcp_loop(flow->tcp), &flow->timer, 0);
+			break;
+		}
+		length = peek_next(flow, tunnel_payload(tunnel), window < most ? window : most);
+		if (length < 0 && errno != EAGAIN)
+			return -1;
+		if (length <= 0) {
+			flow->upstream_ended = length == 0;
+			flow->readable = false;
+			break;
+		}
+		if (!flow_in_flight(flow))
+			flow->progress = loop_now(tcp_loop(flow->tcp));
+		send_segment(flow, flow->snd_nxt, TCP_ACK | TCP_PSH, (size_t)length);
+		flow->snd_nxt += (uint32_t)length;
+	}
+	return 0;
+}
+
+int flow_retransmit(struct tcp_flow *flow)
+{
+	struct tunnel *tunnel = tcp_tunnel(flow->tcp);
+	bool fin = flow->fin_sent && !flow->fin_acknowledged;
+	uint32_t data_in_flight = flow_in_flight(flow) - fin;
+	size_t most = tunnel_tcp_room(tunnel, flow->client.family, flow->mss);
+	ssize_t length = 0;
+	uint8_t flags = TCP_ACK;
+
+	flow->retransmit = false;
+	if (data_in_flight) {
+		if (data_in_flight < most)
+			most = data_in_flight;
+		length = peek_first(flow, tunnel_payload(tunnel), most, data_in_flight);
+		if (length <= 0)
+			return -1;
+		flags |= TCP_PSH;
+	}
+	if (fin && (uint32_t)length == data_in_flight)
+		flags |= TCP_FIN;
+	if (length || (flags & TCP_FIN))
+		send_segment(flow, flow->snd_una, flags, (size_t)length);
+	return 0;
+}

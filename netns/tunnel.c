@@ -1,0 +1,180 @@
+/* The tunnel: see tunnel.h. Reads whole packets, writes whole packets, knows no flow.
+ */
+#include "netns/tunnel.h"
+#include "spec/cleanup.h"
+
+#include <linux/virtio_net.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* Linux 6.2 */
+#endif
+
+enum {
+	/* Few enough that acknowledgements, which wait for the end of a batch, are not late. */
+	PACKETS_PER_BATCH = 16,
+	VNET_HEADER = sizeof(struct virtio_net_hdr),
+	BUFFER_HEAD = 16, /* so that the IP header after the vnet header is aligned */
+	BUFFER_SIZE = BUFFER_HEAD + PACKET_HEADERS_MAX + PACKET_LENGTH_MAX + 1,
+};
+
+struct tunnel {
+	struct watch watch;
+	struct loop *loop;
+	struct tunnel_handlers handlers;
+	bool offload;
+	int mtu;
+	uint8_t in[BUFFER_SIZE] __attribute__((aligned(64)));
+	uint8_t out[BUFFER_SIZE] __attribute__((aligned(64)));
+};
+
+_Static_assert(VNET_HEADER == 10, "IFF_VNET_HDR's default header, without num_buffers");
+
+static bool read_packet(struct tunnel *tunnel, struct packet *packet, size_t *segment, bool *stop)
+{
+	size_t before = tunnel->offload ? VNET_HEADER : 0;
+	uint8_t *start = tunnel->in + BUFFER_HEAD;
+	ssize_t length = read(tunnel->watch.fd, start - before, (size_t)BUFFER_SIZE - BUFFER_HEAD);
+	struct virtio_net_hdr header = { 0 };
+
+	*segment = 0;
+	*stop = length <= 0 && !(length < 0 && errno == EINTR);
+	if (length <= (ssize_t)before)
+		return false;
+	if (tunnel->offload)
+		memcpy(&header, start - before, sizeof(header));
+	if (!packet_parse(packet, start, (size_t)length - before))
+		return false;
+	if (header.gso_type == VIRTIO_NET_HDR_GSO_UDP_L4)
+		*segment = header.gso_size;
+	if ((header.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) || packet->fragment)
+		return true;
+	return packet_checksum_holds(packet);
+}
+
+static void tunnel_ready(struct watch *watch, uint32_t events)
+{
+	struct tunnel *tunnel = (struct tunnel *)watch;
+	struct packet packet;
+	size_t segment;
+	bool stop = false;
+
+	for (int i = 0; i < PACKETS_PER_BATCH && !stop; i++) {
+		if (read_packet(tunnel, &packet, &segment, &stop))
+			tunnel->handlers.packet(tunnel->handlers.data, &packet, segment);
+	}
+	tunnel->handlers.flush(tunnel->handlers.data);
+	if (events & (EPOLLERR | EPOLLHUP)) /* the device is gone, and with it what the relay is for */
+		loop_stop(tunnel->loop);
+}
+
+struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
+	const struct tunnel_handlers *handlers, struct error *err)
+{
+	struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
+
+	if (!tunnel) {
+		error_set(err, errno, "cannot make the packet buffers");
+		return NULL;
+	}
+	tunnel->watch.fd = config->tun_fd;
+	tunnel->watch.ready = tunnel_ready;
+	tunnel->loop = loop;
+	tunnel->handlers = *handlers;
+	tunnel->offload = config->tun_offload;
+	tunnel->mtu = config->mtu;
+	if (loop_add(loop, &tunnel->watch, EPOLLIN, err) < 0) {
+		free(tunnel);
+		return NULL;
+	}
+	return tunnel;
+}
+
+void tunnel_free(struct tunnel *tunnel)
+{
+	if (!tunnel)
+		return;
+	loop_remove(tunnel->loop, &tunnel->watch);
+	free(tunnel);
+}
+
+uint8_t *tunnel_payload(struct tunnel *tunnel)
+{
+	return tunnel->out + BUFFER_HEAD + PACKET_HEADERS_MAX;
+}
+
+uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family)
+{
+	return (uint16_t)((size_t)tunnel->mtu - packet_tcp_overhead(family));
+}
+
+int tunnel_mtu(const struct tunnel *tunnel)
+{
+	return tunnel->mtu;
+}
+
+size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t mss)
+{
+	size_t most = PACKET_LENGTH_MAX - packet_tcp_overhead(family);
+
+	return tunnel->offload && mss < most ? most - most % mss : mss;
+}
+
+static bool write_packet(struct tunnel *tunnel, uint8_t *start, size_t length, const struct virtio_net_hdr *header)
+{
+	if (tunnel->offload) {
+		start -= VNET_HEADER;
+		length += VNET_HEADER;
+		memcpy(start, header, VNET_HEADER);
+	}
+	return write(tunnel->watch.fd, start, length) == (ssize_t)length;
+}
+
+bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination, const struct tcp_segment *segment, uint16_t mss)
+{
+	enum checksum checksum = tunnel->offload ? CHECKSUM_PARTIAL : CHECKSUM_WHOLE;
+	uint8_t *payload = tunnel_payload(tunnel);
+	uint8_t *start = packet_put_tcp(payload, length, source, destination, segment, checksum);
+	bool v4 = source->family == AF_INET;
+	size_t headers = (size_t)(payload - start);
+	uint16_t network = v4 ? 20 : 40;
+	struct virtio_net_hdr header = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = network,
+		.csum_offset = 16,
+	};
+
+	if (length > mss) {
+		header.gso_type = v4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
+		header.gso_size = mss;
+		header.hdr_len = (uint16_t)headers;
+	}
+	return write_packet(tunnel, start, headers + length, &header);
+}
+
+bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination)
+{
+	uint8_t *payload = tunnel_payload(tunnel);
+	uint8_t *start = packet_put_udp(payload, length, source, destination,
+		tunnel->offload ? CHECKSUM_PARTIAL : CHECKSUM_WHOLE);
+	struct virtio_net_hdr header = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = source->family == AF_INET ? 20 : 40,
+		.csum_offset = 6,
+	};
+
+	return write_packet(tunnel, start, (size_t)(payload - start) + length, &header);
+}
+
+bool tunnel_send_icmp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination)
+{
+	static const struct virtio_net_hdr plain;
+	uint8_t *payload = tunnel_payload(tunnel);
+	uint8_t *start = packet_put_icmp(payload, length, source, destination);
+
+	return write_packet(tunnel, start, (size_t)(payload - start) + length, &plain);
+}

@@ -1,0 +1,39 @@
+/* The tunnel: packets from the container, and packets to it, through the TUN descriptor.
+ *
+ * One buffer for each direction, made once. With offload a packet may be 64 KiB of TCP that the kernel cuts up, and checksums are the
+ * kernel's to compute; without it each packet fits the MTU and is whole.
+ */
+#pragma once
+
+#include "netns/loop.h"
+#include "netns/packet.h"
+#include "netns/relay.h"
+
+struct tunnel;
+struct udp_segments;
+
+struct tunnel_handlers {
+	/* `segment` is the datagram size when the packet is a train of UDP datagrams (USO), else 0. */
+	void (*packet)(void *data, const struct packet *packet, size_t segment);
+	void (*flush)(void *data); /* after a batch of packets: acknowledge, and send what has become possible */
+	void *data;
+};
+
+struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
+	const struct tunnel_handlers *handlers, struct error *err);
+void tunnel_free(struct tunnel *tunnel);
+
+/* Where to put the payload of the next packet to the container: PACKET_LENGTH_MAX bytes. Until the next tunnel_send… */
+uint8_t *tunnel_payload(struct tunnel *tunnel);
+/* The most payload that one tunnel_send_tcp() may carry to a peer with this MSS: whole segments. */
+size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t mss);
+uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family); /* what the MTU leaves */
+int tunnel_mtu(const struct tunnel *tunnel);
+
+/* False: the packet was not taken; the network may lose packets. `mss` cuts up a longer payload. */
+bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination, const struct tcp_segment *segment, uint16_t mss);
+bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination);
+bool tunnel_send_icmp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination);

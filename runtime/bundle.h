@@ -1,0 +1,21 @@
+/* Writing a bundle to disk: config.json, network.json and the entries that the compiler asks for.
+ *
+ * All below one directory fd, nothing followed, nothing overwritten: a bundle is made in an empty directory that is ours.
+ */
+#pragma once
+
+#include "spec/compile.h"
+
+/* Makes `path` (or takes an empty directory that is there) and returns its fd, or -1. */
+int bundle_open(const char *path, struct error *err);
+
+/* Writes everything; config.json 0644, network.json 0600. */
+int bundle_write(struct arena *arena, int bundle_fd, const struct compiled *compiled, struct error *err);
+
+/* Writes one new file below `directory_fd`; an existing one is an error. */
+int bundle_write_file(int directory_fd, const char *path, const char *content, size_t length, mode_t mode,
+	struct error *err);
+
+/* Removes the directory and all below it, without following links or crossing into other file systems (a mount that was left
+ * there keeps its contents). ENOENT is success. */
+int bundle_remove(const char *path, struct error *err);

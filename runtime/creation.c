@@ -1,0 +1,316 @@
+/* See creation.h. The order is dictated by what must be on record before it exists, and by what can be done while the init
+ * process is busy mounting: writing its maps, moving it to its cgroup, compiling seccomp. */
+#include "runtime/creation.h"
+
+#include "runtime/bundle.h"
+#include "runtime/console.h"
+#include "runtime/handshake.h"
+#include "runtime/hooks.h"
+#include "runtime/idmap.h"
+#include "runtime/log.h"
+#include "runtime/placeholder.h"
+#include "runtime/process.h"
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+
+static struct message incoming;
+
+void creation_begin(struct creation *creation, struct arena *arena, const struct container_options *options)
+{
+	*creation = (struct creation){
+		.arena = arena,
+		.options = options,
+		.directory.fd = -1,
+		.pid = -1,
+		.pidfd = -1,
+		.handshake = -1,
+		.console_master = -1,
+		.exit_status = -1,
+		.init = {
+			.handshake = -1,
+			.runtime_end = -1,
+			.console_socket = -1,
+			.start_fifo = -1,
+			.start_error = -1,
+		},
+	};
+	memset(creation->namespaces.join, -1, sizeof(creation->namespaces.join));
+}
+
+void creation_end(struct creation *creation)
+{
+	struct init_context *init = &creation->init;
+	int *fds[] = { &creation->directory.fd, &creation->pidfd, &creation->handshake, &creation->console_master,
+		&init->handshake, &init->console_socket, &init->start_fifo, &init->start_error };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		*fds[i] = close_fd(*fds[i]);
+	namespaces_close(&creation->namespaces);
+	seccomp_free(&creation->program);
+}
+
+/* ---- what is asked for ---- */
+
+static int read_text(const char *path, struct arena *arena, const char **text, size_t *length, struct error *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat status;
+	char *bytes;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set(err, errno, "cannot open %s", path);
+	bytes = arena_alloc(arena, (size_t)status.st_size + 1);
+	for (*length = 0; *length < (size_t)status.st_size; *length += (size_t)n) {
+		n = read(fd, bytes + *length, (size_t)status.st_size - *length);
+		if (n < 0)
+			return error_set(err, errno, "cannot read %s", path);
+		if (n == 0)
+			break;
+	}
+	*text = bytes;
+	return 0;
+}
+
+static int load_bundle(struct creation *creation, struct error *err)
+{
+	const char *bundle = creation->options->bundle ? creation->options->bundle : ".";
+	_cleanup_free_ char *absolute = realpath(bundle, NULL);
+	struct json *tree;
+	const char *path;
+
+	if (!absolute)
+		return error_set(err, errno, "cannot find the bundle %s", bundle);
+	creation->state.bundle = arena_strdup(creation->arena, absolute);
+	path = arena_printf(creation->arena, "%s/config.json", creation->state.bundle);
+	if (read_text(path, creation->arena, &creation->config_text, &creation->config_length, err) < 0)
+		return -1;
+	if (json_parse(creation->arena, creation->config_text, creation->config_length, path, JSON_STRICT, &tree, err) < 0)
+		return -1;
+	return oci_config_read(creation->arena, tree, path, &creation->config, err);
+}
+
+static int check_terminal(const struct creation *creation, struct error *err)
+{
+	const struct container_options *options = creation->options;
+	bool terminal = creation->config->process->terminal.value;
+
+	if (options->console_socket && !terminal)
+		return error_set(err, 0, "--console-socket is of no use: process.terminal is not true in config.json");
+	if (terminal && !options->console_socket && !creation->foreground)
+		return error_set(err, 0,
+			"process.terminal is true: name a --console-socket that takes the terminal, or run in the foreground");
+	return 0;
+}
+
+static int check_config(const struct creation *creation, struct error *err)
+{
+	const struct oci_config *config = creation->config;
+
+	if (!config->process)
+		return error_set(err, 0, "config.json: there is no process to run");
+	if (!config->process->args.count)
+		return error_set(err, 0, "config.json: process.args: there is no program to run");
+	if (!config->linux)
+		return error_set(err, 0, "config.json: there is no linux section: this is another platform's");
+	return check_terminal(creation, err);
+}
+
+int creation_load(struct creation *creation, struct error *err)
+{
+	if (creation->options->prepare)
+		return 0;
+	if (load_bundle(creation, err) < 0)
+		return -1;
+	return check_config(creation, err);
+}
+
+/* ---- on record ---- */
+
+static const char *now(struct arena *arena)
+{
+	struct timespec time;
+	struct tm utc;
+	char text[64];
+
+	clock_gettime(CLOCK_REALTIME, &time);
+	gmtime_r(&time.tv_sec, &utc);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+	return arena_printf(arena, "%s.%09ldZ", text, time.tv_nsec);
+}
+
+/* Root of an outer user namespace, as in rootless podman, has no more say over cgroups than its owner. */
+static bool is_rootless(void)
+{
+	_cleanup_close_ int fd = -1;
+	unsigned int inside, outside, size;
+	char text[128];
+	ssize_t length;
+
+	if (geteuid() != 0)
+		return true;
+	fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	return sscanf(text, "%u %u %u", &inside, &outside, &size) != 3 || outside != 0 || size != 4294967295U;
+}
+
+static int locate_cgroup(struct creation *creation, struct error *err)
+{
+	const struct container_options *options = creation->options;
+	struct state *state = &creation->state;
+	const char *asked = creation->config->linux->cgroups_path;
+
+	state->cgroup_manager = cgroup_manager_names[options->cgroup_manager];
+	if (cgroup_locate(creation->arena, options->cgroup_manager, asked, options->id, state->rootless.value,
+		    &creation->cgroup, err) < 0)
+		return -1;
+	/* The systemd manager's "slice:prefix:name" finds it again; a relative path does so only from here. */
+	state->cgroup_path = asked;
+	if (creation->cgroup && options->cgroup_manager == CGROUP_MANAGER_CGROUPFS)
+		state->cgroup_path = cgroup_path(creation->cgroup);
+	return 0;
+}
+
+static const char *absolute_rootfs(const struct creation *creation)
+{
+	const char *path = creation->config->root ? creation->config->root->path : NULL;
+
+	if (!path || path[0] == '/')
+		return path;
+	return arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
+}
+
+static void describe(struct creation *creation)
+{
+	struct state *state = &creation->state;
+
+	state->oci_version = OCI_VERSION;
+	state->id = creation->options->id;
+	state->created = now(creation->arena);
+	state->owner = (struct optional_uint32){ true, geteuid() };
+	state->rootless = (struct optional_bool){ true, is_rootless() };
+	state->rootfs = absolute_rootfs(creation);
+	state->annotations = creation->config->annotations;
+}
+
+static int prepare_bundle(struct creation *creation, struct error *err)
+{
+	const struct container_options *options = creation->options;
+
+	creation->state.bundle = arena_printf(creation->arena, "%s/" STATE_BUNDLE, creation->directory.path);
+	creation->state.config = STATE_BUNDLE "/config.json";
+	if (options->prepare(options->prepare_data, creation->arena, creation->directory.path, creation->directory.fd,
+		    &creation->config, err) < 0)
+		return -1;
+	return check_config(creation, err);
+}
+
+static int copy_config(struct creation *creation, struct error *err)
+{
+	creation->state.config = "config.json";
+	return bundle_write_file(creation->directory.fd, "config.json", creation->config_text, creation->config_length,
+		0600, err);
+}
+
+int creation_take(struct creation *creation, struct error *err)
+{
+	const struct container_options *options = creation->options;
+
+	return state_take(creation->arena, options->root, options->id, &creation->directory, err);
+}
+
+static int write_down(struct creation *creation, struct error *err)
+{
+	if ((creation->options->prepare ? prepare_bundle : copy_config)(creation, err) < 0)
+		return -1;
+	describe(creation);
+	if (placeholders_claim(creation->arena, creation->directory.root, creation->state.id, creation->config,
+		    &creation->state.placeholders, err) < 0)
+		return -1;
+	if (locate_cgroup(creation, err) < 0)
+		return -1;
+	return state_save(creation->arena, &creation->directory, &creation->state, err);
+}
+
+/* ---- the init process ---- */
+
+static bool has_hooks_to_wait_for(const struct oci_hooks *hooks)
+{
+	return hooks && (hooks->prestart.count || hooks->create_runtime.count || hooks->create_container.count ||
+				hooks->start_container.count);
+}
+
+static int open_start(struct creation *creation, struct error *err)
+{
+	int directory = creation->directory.fd;
+
+	if (!creation->waits_for_start)
+		return 0;
+	if (mkfifoat(directory, STATE_START_FIFO, 0600) < 0)
+		return error_set(err, errno, "cannot make %s/" STATE_START_FIFO, creation->directory.path);
+	/* For writing too: then reading waits for a byte, not for whoever may open it. */
+	creation->init.start_fifo = openat(directory, STATE_START_FIFO, O_RDWR | O_CLOEXEC);
+	creation->init.start_error =
+		openat(directory, STATE_START_ERROR, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (creation->init.start_fifo < 0 || creation->init.start_error < 0)
+		return error_set(err, errno, "cannot open what `start` will use in %s", creation->directory.path);
+	return 0;
+}
+
+static void describe_rootfs(struct creation *creation)
+{
+	creation->rootfs = (struct rootfs_context){
+		.config = creation->config,
+		.bundle = creation->state.bundle,
+		.cgroup = creation->cgroup,
+		.user_namespace = creation->namespaces.present[NAMESPACE_USER],
+		.cgroup_namespace = creation->namespaces.present[NAMESPACE_CGROUP],
+		.mount_namespace = creation->namespaces.present[NAMESPACE_MOUNT],
+		.no_pivot = creation->options->no_pivot,
+		.root_fd = -1,
+		.arena = creation->arena,
+	};
+}
+
+static void describe_init(struct creation *creation, bool in_cgroup)
+{
+	const struct container_options *options = creation->options;
+	struct init_context *init = &creation->init;
+	bool reaper = oci_annotation(creation->config, ANNOTATION_INIT) != NULL;
+
+	init->arena = creation->arena;
+	init->config = creation->config;
+	init->id = options->id;
+	init->namespaces = &creation->namespaces;
+	init->rootfs = &creation->rootfs;
+	init->state = state_oci(&creation->state, CONTAINER_CREATED);
+	init->runtime_end = creation->handshake;
+	init->waits_for_hooks = has_hooks_to_wait_for(creation->config->hooks);
+	init->waits_for_attach = !in_cgroup;
+	init->own_session = !reaper;
+	init->new_keyring = !options->no_new_keyring;
+	init->launch = (struct launch){
+		.arena = creation->arena,
+		.config = creation->config,
+		.process = creation->config->process,
+		.handshake = init->handshake,
+		.can_set_groups = true,
+		.own_user_namespace = (creation->namespaces.create & CLONE_NEWUSER) != 0,
+		.reaper = reaper,
+		.preserve_fds = options->preserve_fds,
+		.listen_fds = launch_listen_fds(),
+		.death_signal = creation->foreground ? SIGKILL : 0,
+		.exit_status = -1,
+	};
+}

@@ -1,0 +1,47 @@
+/* Making a container, from the runtime's side: state, cgroup, init process, hooks; and taking it apart when that fails.
+ */
+#pragma once
+
+#include "runtime/container.h"
+#include "runtime/init.h"
+#include "runtime/state.h"
+
+struct creation {
+	struct arena *arena;
+	const struct container_options *options;
+	bool foreground;      /* the caller stays as the container's parent */
+	bool waits_for_start; /* `create` */
+
+	struct oci_config *config;
+	const char *config_text; /* as it was read, for the state directory; NULL with options->prepare */
+	size_t config_length;
+	struct state_directory directory;
+	struct state state;
+	struct cgroup *cgroup;
+	struct namespaces namespaces;
+	struct rootfs_context rootfs;
+	struct init_context init;
+	struct seccomp_program program;
+
+	pid_t pid;
+	int pidfd;
+	int handshake;
+	int console_master; /* the terminal, when it is ours to relay; or -1 */
+	int exit_status;    /* see container_create() */
+};
+
+void creation_begin(struct creation *creation, struct arena *arena, const struct container_options *options);
+
+/* Reads and checks the bundle; changes nothing on the host. */
+int creation_load(struct creation *creation, struct error *err);
+
+/* Takes the id, and writes down what will be made. */
+int creation_take(struct creation *creation, struct error *err);
+
+/* Makes it: on success the init process waits for start, or executes the command. */
+int creation_make(struct creation *creation, struct error *err);
+
+/* Undoes all of it, as far as it got; also the end of a foreground run. */
+void creation_undo(struct creation *creation);
+
+void creation_end(struct creation *creation); /* closes what is open; the container stays */

@@ -1,0 +1,13 @@
+/* User namespace mappings: written by us where the kernel lets us, else by newuidmap(1) and newgidmap(1).
+ */
+#pragma once
+
+#include "spec/oci.h"
+
+#include <sys/types.h>
+
+/* Writes the maps of `pid`, which is in a new user namespace. *can_set_groups tells whether setgroups(2) works in it. */
+int idmap_write(pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *gids, bool *can_set_groups,
+	struct error *err);
+
+bool idmap_contains(const oci_id_mappings *mappings, uint32_t container_id);

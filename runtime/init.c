@@ -1,0 +1,270 @@
+/* See init.h. */
+#include "runtime/init.h"
+
+#include "runtime/console.h"
+#include "runtime/handshake.h"
+#include "runtime/hooks.h"
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+static struct message incoming;
+
+static void __attribute__((noreturn)) report_and_exit(struct init_context *context, const struct error *err)
+{
+	struct failure failure = { .exit_status = context->launch.exit_status, .error = *err };
+	ssize_t written;
+
+	if (context->handshake >= 0)
+		handshake_send(context->handshake, MESSAGE_ERROR, &failure, sizeof(failure), -1, NULL);
+	else if (context->start_error >= 0) {
+		written = write(context->start_error, &failure, sizeof(failure));
+		(void)written;
+	}
+	_exit(1);
+}
+
+/* What an engine ignores or blocks is its own affair. A command that shares its caller's session is the caller's: nohup(1)
+ * must work. */
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int receive_maps(struct init_context *context, struct error *err)
+{
+	struct mapped mapped;
+
+	if (handshake_expect(context->handshake, MESSAGE_MAPPED, &incoming, err) < 0)
+		return -1;
+	memcpy(&mapped, incoming.payload, sizeof(mapped));
+	context->launch.can_set_groups = mapped.can_set_groups;
+	namespaces_become_root(mapped.can_set_groups);
+	return 0;
+}
+
+/* From here on nobody in the container can look into us. A hook of an unprivileged runtime's has to, to find our
+ * namespaces: it may until it is done, in a user namespace that is as yet empty. */
+static int become_opaque(const struct init_context *context, bool hooks_are_done, struct error *err)
+{
+	if (context->launch.own_user_namespace && context->waits_for_hooks && !hooks_are_done)
+		return 0;
+	if (prctl(PR_SET_DUMPABLE, 0) < 0)
+		return error_set(err, errno, "cannot make the init process opaque");
+	return 0;
+}
+
+static int set_host_names(const struct oci_config *config, struct error *err)
+{
+	if (config->hostname && sethostname(config->hostname, strlen(config->hostname)) < 0)
+		return error_set(err, errno, "cannot set hostname \"%s\"", config->hostname);
+	if (config->domainname && setdomainname(config->domainname, strlen(config->domainname)) < 0)
+		return error_set(err, errno, "cannot set domainname \"%s\"", config->domainname);
+	return 0;
+}
+
+static int enter_cgroup_namespace(struct init_context *context, struct error *err)
+{
+	if (!context->namespaces->create_cgroup)
+		return 0;
+	if (context->waits_for_attach &&
+		handshake_expect(context->handshake, MESSAGE_ATTACHED, &incoming, err) < 0)
+		return -1;
+	if (unshare(CLONE_NEWCGROUP) < 0)
+		return error_set(err, errno, "cannot make a cgroup namespace");
+	return 0;
+}
+
+static int new_keyring(const struct init_context *context, struct error *err)
+{
+	if (!context->new_keyring)
+		return 0;
+	/* Kernels without keys, and engines' seccomp profiles, answer ENOSYS. */
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING,
+		    arena_printf(context->arena, "_ses.%s", context->id)) < 0 &&
+		errno != ENOSYS)
+		return error_set(err, errno, "cannot make a session keyring (see --no-new-keyring)");
+	return 0;
+}
+
+static int enter_namespaces(struct init_context *context, struct error *err)
+{
+	const struct namespaces *namespaces = context->namespaces;
+
+	if ((namespaces->create & CLONE_NEWUSER) && !context->maps_written && receive_maps(context, err) < 0)
+		return -1;
+	if (become_opaque(context, false, err) < 0)
+		return -1;
+	if (context->own_session && setsid() < 0 && errno != EPERM)
+		return error_set(err, errno, "cannot make a session");
+	if (!namespaces->intermediate && namespaces_join(namespaces, err) < 0)
+		return -1;
+	if ((namespaces->create & CLONE_NEWNET) && namespaces_loopback_up(err) < 0)
+		return -1;
+	if (set_host_names(context->config, err) < 0 || enter_cgroup_namespace(context, err) < 0)
+		return -1;
+	return new_keyring(context, err);
+}
+
+static int run_hooks(struct init_context *context, struct error *err)
+{
+	if (!context->waits_for_hooks)
+		return 0;
+	if (handshake_send(context->handshake, MESSAGE_MOUNTED, NULL, 0, -1, err) < 0 ||
+		handshake_expect(context->handshake, MESSAGE_HOOKED, &incoming, err) < 0)
+		return -1;
+	context->state.pid.set = true;
+	context->state.pid.value = *(pid_t *)(void *)incoming.payload;
+	if (become_opaque(context, true, err) < 0)
+		return -1;
+	return hooks_run(&context->config->hooks->create_container, "createContainer", &context->state, err);
+}
+
+/* The slave, or -1. */
+static int open_console(struct init_context *context, struct error *err)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
+	_cleanup_close_ int devpts =
+		(int)syscall(SYS_openat2, context->rootfs->root_fd, "dev/pts", &how, sizeof(how));
+	_cleanup_close_ int master = -1, slave = -1;
+
+	if (devpts < 0)
+		return error_set(err, errno, "process.terminal needs a devpts at /dev/pts");
+	master = console_new(devpts, context->launch.process->console_size, &slave, err);
+	if (master < 0)
+		return -1;
+	if (context->console_socket >= 0) {
+		if (console_send(context->console_socket, master, "/dev/ptmx", err) < 0)
+			return -1;
+	} else if (handshake_send(context->handshake, MESSAGE_CONSOLE, NULL, 0, master, err) < 0) {
+		return -1;
+	}
+	if (rootfs_mount_console(context->rootfs, slave, err) < 0)
+		return -1;
+	return steal_fd(&slave);
+}
+
+static int set_up_files(struct init_context *context, struct error *err)
+{
+	_cleanup_close_ int console = -1;
+
+	if (rootfs_mount(context->rootfs, err) < 0 || run_hooks(context, err) < 0)
+		return -1;
+	if (context->launch.process->terminal.value) {
+		console = open_console(context, err);
+		if (console < 0)
+			return -1;
+	}
+	if (rootfs_enter(context->rootfs, err) < 0)
+		return -1;
+	return console < 0 ? 0 : console_make_controlling(console, err);
+}
+
+static int receive_program(struct init_context *context, struct seccomp_program *program, struct error *err)
+{
+	size_t header = sizeof(*program);
+
+	if (handshake_expect(context->handshake, MESSAGE_PROGRAM, &incoming, err) < 0)
+		return -1;
+	if (incoming.length < header)
+		return 0;
+	memcpy(program, incoming.payload, header);
+	program->instructions = incoming.payload + header;
+	context->launch.program = program;
+	return 0;
+}
+
+/* `start` opens the fifo to write one byte, and sees it close at exec. */
+static int wait_for_start(struct init_context *context, struct error *err)
+{
+	char byte;
+	ssize_t length;
+
+	if (context->start_fifo < 0)
+		return 0;
+	if (handshake_send(context->handshake, MESSAGE_READY, NULL, 0, -1, err) < 0)
+		return -1;
+	context->handshake = context->launch.handshake = close_fd(context->handshake);
+	do
+		length = read(context->start_fifo, &byte, 1);
+	while (length < 0 && errno == EINTR);
+	return length == 1 ? 0 : error_set(err, errno, "cannot wait for `start`");
+}
+
+static int run(struct init_context *context, struct error *err)
+{
+	struct seccomp_program program = { 0 };
+
+	if (launch_outside_rootfs(&context->launch, err) < 0 || enter_namespaces(context, err) < 0 ||
+		set_up_files(context, err) < 0 || receive_program(context, &program, err) < 0)
+		return -1;
+	if (launch_settle(&context->launch, err) < 0 || wait_for_start(context, err) < 0)
+		return -1;
+	if (context->config->hooks && hooks_run(&context->config->hooks->start_container, "startContainer",
+					      &context->state, err) < 0)
+		return -1;
+	return launch_execute(&context->launch, err);
+}
+
+void init_main(struct init_context *context)
+{
+	struct error err = { 0 };
+
+	context->runtime_end = close_fd(context->runtime_end);
+	if (context->launch.death_signal)
+		prctl(PR_SET_PDEATHSIG, context->launch.death_signal);
+	if (context->own_session)
+		reset_signals();
+	run(context, &err);
+	report_and_exit(context, &err);
+}
+
+static int ask_for_maps(void *data, struct error *err)
+{
+	struct init_context *context = data;
+
+	if (handshake_send(context->handshake, MESSAGE_NEED_MAPS, NULL, 0, -1, err) < 0)
+		return -1;
+	if (receive_maps(context, err) < 0)
+		return -1;
+	context->maps_written = true;
+	return 0;
+}
+
+void init_intermediate(struct init_context *context)
+{
+	const struct oci_linux *linux = context->config->linux;
+	struct namespaces *namespaces = context->namespaces;
+	struct error err = { 0 };
+	bool in_cgroup;
+	int pidfd;
+	pid_t pid;
+
+	close_fd(context->runtime_end);
+	context->runtime_end = -1;
+	if (namespaces_enter_intermediate(namespaces, linux->time_offsets, ask_for_maps, context, &err) < 0)
+		report_and_exit(context, &err);
+	pid = namespaces_clone(
+		(namespaces->create & ~(uint64_t)CLONE_NEWUSER) | CLONE_PARENT, -1, &pidfd, &in_cgroup);
+	if (pid == 0)
+		init_main(context);
+	if (pid < 0) {
+		error_set(&err, errno, "cannot clone the container's init process");
+		report_and_exit(context, &err);
+	}
+	if (handshake_send(context->handshake, MESSAGE_PID, &pid, sizeof(pid), -1, &err) < 0)
+		report_and_exit(context, &err);
+	_exit(0);
+}

@@ -1,0 +1,263 @@
+/* See launch.h. */
+#include "runtime/launch.h"
+
+#include "runtime/handshake.h"
+#include "runtime/landlock.h"
+#include "runtime/process.h"
+#include "runtime/reaper.h"
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+
+enum { FIRST_FREE_FD = 3 };
+
+unsigned int launch_listen_fds(void)
+{
+	const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+
+	if (!count || !pid || strtol(pid, NULL, 10) != getpid())
+		return 0;
+	return (unsigned int)strtoul(count, NULL, 10);
+}
+
+/* As a shell says it: 127 not found, 126 found but not to be executed. */
+static int program_fault(struct launch *launch, const struct error *err)
+{
+	launch->exit_status = err->number == ENOENT || err->number == ENOTDIR ? 127 : 126;
+	return -1;
+}
+
+/* Both write to /proc/self: done while that is the host's, which the container cannot have prepared (CVE-2019-16884,
+ * CVE-2025-52881). */
+int launch_outside_rootfs(const struct launch *launch, struct error *err)
+{
+	if (process_set_oom_score(launch->process, err) < 0)
+		return -1;
+	return process_set_labels(launch->process, err);
+}
+
+/* So that a user who is not root can reopen /dev/stdout. Where it may not be changed, it stays as it is. */
+static void give_standard_streams(const struct oci_user *user)
+{
+	uid_t uid = user && user->uid.set ? user->uid.value : 0;
+	gid_t gid = user && user->gid.set ? user->gid.value : 0;
+	struct stat status;
+
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+		if (fstat(fd, &status) < 0 || status.st_uid == uid)
+			continue;
+		if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3))
+			continue; /* /dev/null may be the host's own */
+		if (fchown(fd, uid, gid) < 0)
+			continue;
+	}
+}
+
+static int make_directory(const char *path, struct error *err)
+{
+	_cleanup_free_ char *copy = strdup(path);
+
+	for (char *slash = copy ? strchr(copy + 1, '/') : NULL; slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+			return error_set(err, errno, "cannot make process.cwd: %s", copy);
+		*slash = '/';
+	}
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return error_set(err, errno, "cannot make process.cwd: %s", path);
+	return 0;
+}
+
+/* CVE-2024-21626: a working directory reached through a leaked fd lies outside the root, and getcwd() says so. */
+static int check_working_directory(const char *path, struct error *err)
+{
+	_cleanup_free_ char *found = getcwd(NULL, 0);
+
+	if (!found || found[0] != '/')
+		return error_set(err, 0, "process.cwd: %s leads out of the container", path);
+	return 0;
+}
+
+static int enter_working_directory(const char *path, struct error *err)
+{
+	int result;
+
+	if (!path || !*path)
+		path = "/";
+	result = chdir(path);
+	if (result < 0 && errno == ENOENT) {
+		if (make_directory(path, err) < 0)
+			return -1;
+		result = chdir(path);
+	}
+	if (result < 0)
+		return error_set(err, errno, "cannot enter process.cwd: %s", path);
+	return check_working_directory(path, err);
+}
+
+/* The runtime takes the listener out of this process by its number: any call but write(2) and read(2) might already wait
+ * for the agent that does not have the listener yet. For that an unprivileged runtime needs us dumpable; in a user namespace
+ * that it made nobody else is there to profit. */
+static int hand_over_listener(const struct launch *launch, int listener, struct error *err)
+{
+	if (handshake_send(launch->handshake, MESSAGE_LISTENER, &listener, sizeof(listener), -1, err) < 0)
+		return -1;
+	return handshake_wait(launch->handshake, MESSAGE_TAKEN, err);
+}
+
+static int load_seccomp(const struct launch *launch, struct error *err)
+{
+	bool dumpable = launch->program->notify && launch->own_user_namespace;
+	_cleanup_close_ int listener = -1;
+
+	if (dumpable)
+		prctl(PR_SET_DUMPABLE, 1);
+	if (seccomp_install(launch->program, &listener, err) < 0)
+		return -1;
+	if (listener >= 0 && hand_over_listener(launch, listener, err) < 0)
+		return -1;
+	if (dumpable)
+		prctl(PR_SET_DUMPABLE, 0);
+	return 0;
+}
+
+/* Without no_new_privs a filter takes CAP_SYS_ADMIN, so it comes before the capabilities go. A filter with a listener must
+ * come while the runtime is there to take that. Every other one is loaded last, so that it judges us least. */
+static bool seccomp_is_early(const struct launch *launch)
+{
+	return launch->program && (!launch->process->no_new_privileges.value || launch->program->notify);
+}
+
+static bool seccomp_is_late(const struct launch *launch)
+{
+	return launch->program && !seccomp_is_early(launch);
+}
+
+static int set_attributes(const struct launch *launch, struct error *err)
+{
+	const struct oci_linux *linux = launch->config->linux;
+
+	if (linux && linux->personality && process_set_personality(linux->personality, err) < 0)
+		return -1;
+	if (linux && linux->memory_policy && process_set_memory_policy(linux->memory_policy, err) < 0)
+		return -1;
+	if (launch->process->scheduler && process_set_scheduler(launch->process, err) < 0)
+		return -1;
+	if (launch->process->io_priority && process_set_io_priority(launch->process, err) < 0)
+		return -1;
+	return process_set_rlimits(launch->process, err);
+}
+
+int launch_settle(struct launch *launch, struct error *err)
+{
+	const struct oci_process *process = launch->process;
+
+	if (set_attributes(launch, err) < 0)
+		return -1;
+	give_standard_streams(process->user);
+	if (enter_working_directory(process->cwd, err) < 0)
+		return -1;
+	if (capabilities_drop_bounding(process->capabilities, err) < 0)
+		return -1;
+	if (process->no_new_privileges.value && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return error_set(err, errno, "cannot set no_new_privs");
+	if (seccomp_is_early(launch) && load_seccomp(launch, err) < 0)
+		return -1;
+	if (process_set_user(process->user, launch->can_set_groups, err) < 0)
+		return -1;
+	if (capabilities_apply(process->capabilities, err) < 0)
+		return -1;
+	if (process_find_executable(process->args.items[0], &process->env, &launch->executable, err) < 0)
+		return program_fault(launch, err);
+	return 0;
+}
+
+/* HOME of /etc/passwd, in the container: "name:password:uid:gid:comment:home:shell". */
+static char *home_directory(struct arena *arena, uid_t uid)
+{
+	_cleanup_fclose_ FILE *file = fopen("/etc/passwd", "re");
+	_cleanup_free_ char *line = NULL;
+	size_t size = 0;
+
+	while (file && getline(&line, &size, file) > 0) {
+		char *fields[6], *rest = line;
+		size_t count = 0;
+
+		while (count < ARRAY_SIZE(fields) && (fields[count] = strsep(&rest, ":")))
+			count++;
+		if (count == ARRAY_SIZE(fields) && *fields[2] && strtoul(fields[2], NULL, 10) == uid &&
+			*fields[5])
+			return arena_strdup(arena, fields[5]);
+	}
+	return arena_strdup(arena, "/");
+}
+
+static bool has_variable(const struct string_list *env, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < env->count; i++)
+		if (strncmp(env->items[i], name, length) == 0 && env->items[i][length] == '=')
+			return true;
+	return false;
+}
+
+static char **environment(const struct launch *launch)
+{
+	const struct string_list *env = &launch->process->env;
+	const char **items = arena_array(launch->arena, env->count + 4, sizeof(*items));
+	size_t n = env->count;
+
+	if (n)
+		memcpy(items, env->items, n * sizeof(*items));
+	if (!has_variable(env, "HOME"))
+		items[n++] = arena_printf(launch->arena, "HOME=%s", home_directory(launch->arena, getuid()));
+	if (launch->listen_fds > 0) {
+		items[n++] = arena_printf(launch->arena, "LISTEN_FDS=%u", launch->listen_fds);
+		items[n++] = "LISTEN_PID=1";
+	}
+	return (char **)items;
+}
+
+static char **arguments(const struct launch *launch)
+{
+	const struct string_list *args = &launch->process->args;
+	const char **items = arena_array(launch->arena, args->count + 1, sizeof(*items));
+
+	memcpy(items, args->items, args->count * sizeof(*items));
+	return (char **)items;
+}
+
+/* The kernel forgets it when the user changes, and on fork. */
+static int tie_to_parent(const struct launch *launch, struct error *err)
+{
+	if (launch->death_signal && prctl(PR_SET_PDEATHSIG, launch->death_signal) < 0)
+		return error_set(err, errno, "cannot tie the container to its supervisor");
+	return 0;
+}
+
+int launch_execute(struct launch *launch, struct error *err)
+{
+	char **env = environment(launch), **args = arguments(launch);
+	const char *landlock = oci_annotation(launch->config, ANNOTATION_LANDLOCK);
+	unsigned int first_closed = FIRST_FREE_FD + launch->preserve_fds + launch->listen_fds;
+
+	if (landlock && landlock_apply(landlock, err) < 0)
+		return -1;
+	if (seccomp_is_late(launch) && load_seccomp(launch, err) < 0)
+		return -1;
+	if (tie_to_parent(launch, err) < 0)
+		return -1;
+	if (launch->reaper && (reaper_split(err) < 0 || tie_to_parent(launch, err) < 0))
+		return -1;
+	if (close_range(first_closed, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return error_set(err, errno, "cannot mark the other fds to be closed");
+	execve(launch->executable, args, env);
+	error_set(err, errno, "cannot execute %s", launch->executable);
+	return program_fault(launch, err);
+}

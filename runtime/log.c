@@ -1,0 +1,119 @@
+/* See log.h. Each message is one write(2), so that lines of concurrent processes do not mix. */
+#include "runtime/log.h"
+
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <time.h>
+
+enum { LINE_MAX_LENGTH = 2 * ERROR_MESSAGE_MAX + 128 };
+
+static struct {
+	int fd; /* -1: none */
+	enum log_format format;
+	bool debug;
+} log_target = { .fd = -1 };
+
+int log_open(const char *path, enum log_format format, bool debug, struct error *err)
+{
+	static const char file_prefix[] = "file:";
+
+	log_target.format = format;
+	log_target.debug = debug;
+	if (!path)
+		return 0;
+	if (strncmp(path, file_prefix, strlen(file_prefix)) == 0)
+		path += strlen(file_prefix);
+	log_target.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
+	if (log_target.fd < 0)
+		return error_set(err, errno, "cannot open the log file %s", path);
+	return 0;
+}
+
+/* Appends `text` as the inside of a JSON string. */
+static size_t escape(char *out, size_t size, const char *text)
+{
+	size_t length = 0;
+
+	for (; *text && length + 7 < size; text++) {
+		if (*text == '"' || *text == '\\')
+			out[length++] = '\\';
+		if ((unsigned char)*text < ' ')
+			length += (size_t)snprintf(out + length, size - length, "\\u%04x", *text);
+		else
+			out[length++] = *text;
+	}
+	out[length] = '\0';
+	return length;
+}
+
+static void format_time(char *out, size_t size)
+{
+	struct timespec now;
+	struct tm utc;
+	size_t length;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	gmtime_r(&now.tv_sec, &utc);
+	length = strftime(out, size, "%Y-%m-%dT%H:%M:%S", &utc);
+	snprintf(out + length, size - length, ".%09ldZ", now.tv_nsec);
+}
+
+static void write_line(int fd, const char *line)
+{
+	ssize_t written = write(fd, line, strlen(line));
+
+	(void)written; /* there is nowhere to report it */
+}
+
+static void emit(const char *level, const char *message)
+{
+	char escaped[LINE_MAX_LENGTH - 128], line[LINE_MAX_LENGTH], now[64];
+	bool is_error = strcmp(level, "error") == 0;
+
+	snprintf(line, sizeof(line), "fence: %s%s%s\n", is_error ? "" : level, is_error ? "" : ": ", message);
+	if (log_target.format == LOG_JSON) {
+		format_time(now, sizeof(now));
+		escape(escaped, sizeof(escaped), message);
+		snprintf(line, sizeof(line), "{\"msg\":\"%s\",\"level\":\"%s\",\"time\":\"%s\"}\n", escaped,
+			level, now);
+	}
+	write_line(STDERR_FILENO, line);
+	if (log_target.fd >= 0)
+		write_line(log_target.fd, line);
+}
+
+void log_error(const struct error *err)
+{
+	emit("error", err->message);
+}
+
+static void emit_formatted(const char *level, const char *format, va_list arguments)
+{
+	char message[ERROR_MESSAGE_MAX];
+
+	vsnprintf(message, sizeof(message), format, arguments);
+	emit(level, message);
+}
+
+void log_warning(const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	emit_formatted("warning", format, arguments);
+	va_end(arguments);
+}
+
+void log_debug(const char *format, ...)
+{
+	va_list arguments;
+
+	if (!log_target.debug)
+		return;
+	va_start(arguments, format);
+	emit_formatted("debug", format, arguments);
+	va_end(arguments);
+}

@@ -1,0 +1,18 @@
+/* Where messages go: standard error, and the file of --log, as text or as one JSON object a line.
+ *
+ * Only main() and the commands log; everything below returns a struct error. Engines parse the JSON lines.
+ */
+#pragma once
+
+#include "spec/error.h"
+
+#include <stdbool.h>
+
+enum log_format { LOG_TEXT, LOG_JSON };
+
+/* `path` may be NULL (standard error only); "file:PATH" is a file too. The file is appended to. */
+int log_open(const char *path, enum log_format format, bool debug, struct error *err);
+
+void log_error(const struct error *err);
+void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));

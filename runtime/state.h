@@ -1,0 +1,79 @@
+/* The state directory: <root>/<id>, with state.json, the config in effect, and the object that `start` opens.
+ *
+ * mkdir of <root>/<id> is the lock for the id. state.json is always whole: written aside and renamed. It is fence's own
+ * format; what the OCI calls state is made from it by state_oci().
+ */
+#pragma once
+
+#include "runtime/cgroup.h"
+#include "spec/cleanup.h"
+#include "spec/oci.h"
+
+struct state {
+	const char *oci_version, *id, *bundle, *rootfs, *created, *cgroup_manager;
+	const char *cgroup_path; /* what cgroup_locate() is given to find it again */
+	const char *config;	 /* the config in effect, relative to the state directory */
+	struct optional_int64 pid;
+	struct optional_uint64 pid_start_time; /* of /proc/PID/stat: tells a reused pid */
+	struct optional_uint32 owner;	       /* the uid of who created it */
+	struct optional_bool rootless;
+	struct string_map annotations;
+	struct string_list placeholders; /* see placeholder.h */
+};
+
+enum container_status {
+	CONTAINER_CREATING,
+	CONTAINER_CREATED,
+	CONTAINER_RUNNING,
+	CONTAINER_PAUSED,
+	CONTAINER_STOPPED
+};
+const char *container_status_name(enum container_status status);
+
+extern const char *const cgroup_manager_names[]; /* by enum cgroup_manager; NULL-terminated */
+
+struct state_directory {
+	const char *root, *id, *path;
+	int fd;
+};
+static inline void cleanup_state_directory(struct state_directory *directory)
+{
+	if (directory->fd >= 0)
+		close(directory->fd);
+}
+#define _cleanup_state_directory_ __attribute__((cleanup(cleanup_state_directory)))
+
+#define STATE_START_FIFO  "exec.fifo"
+#define STATE_START_ERROR "start.error"
+#define STATE_BUNDLE	  "bundle"
+
+/* --root, or /run/fence, $XDG_RUNTIME_DIR/fence, /tmp/fence-UID; made if it is missing. */
+int state_root(struct arena *arena, const char *given, const char **root, struct error *err);
+
+/* Takes the id: the directory must not exist. */
+int state_take(struct arena *arena, const char *root, const char *id, struct state_directory *directory,
+	struct error *err);
+
+/* err->number is ENOENT where there is no such container. */
+int state_open(struct arena *arena, const char *root, const char *id, struct state_directory *directory,
+	struct error *err);
+
+int state_save(struct arena *arena, const struct state_directory *directory, const struct state *state,
+	struct error *err);
+int state_load(struct arena *arena, const struct state_directory *directory, struct state **state,
+	struct error *err);
+int state_load_config(struct arena *arena, const struct state_directory *directory, const struct state *state,
+	struct oci_config **config, struct error *err);
+
+/* Opens the init process, or -1 with ESRCH when it is gone (its pid may be somebody else's by now). */
+int state_pidfd(const struct state *state);
+enum container_status state_status(
+	const struct state_directory *directory, const struct state *state, struct cgroup *cgroup);
+int state_cgroup(struct arena *arena, const struct state *state, struct cgroup **cgroup, struct error *err);
+
+struct oci_state state_oci(const struct state *state, enum container_status status);
+
+int state_remove(const struct state_directory *directory, struct error *err);
+
+/* Field 22 of /proc/PID/stat, and whether it is a zombie; -1 where there is no such process. */
+int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie);

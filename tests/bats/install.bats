@@ -1,0 +1,23 @@
+# `make install`, from a clean copy of the tree, into DESTDIR and PREFIX.
+load helpers
+
+@test "make install puts the program, its network hook and the manuals where they belong" {
+	mkdir "$TEST_DIR/tree"
+	(cd "$ROOT" && tar --exclude=./build* --exclude=./.git -cf - .) | tar -xf - -C "$TEST_DIR/tree"
+	runs make -s -C "$TEST_DIR/tree" -j2 WERROR=1 CFLAGS=-O0 install DESTDIR="$TEST_DIR/dest" PREFIX=/opt/fence
+	[ -x "$TEST_DIR/dest/opt/fence/bin/fence" ]
+	[ -x "$TEST_DIR/dest/opt/fence/libexec/fence/fence-network" ]
+	runs "$TEST_DIR/dest/opt/fence/bin/fence" --version
+	runs file -b "$TEST_DIR/dest/opt/fence/bin/fence"
+	runs sh -c '! ldd "$1" 2>/dev/null | grep "=>"' sh "$TEST_DIR/dest/opt/fence/bin/fence"
+}
+
+@test "an installed fence finds its hook in libexec, also when moved as a tree" {
+	mkdir -p "$TEST_DIR/opt/bin" "$TEST_DIR/opt/libexec/fence"
+	cp "$FENCE" "$TEST_DIR/opt/bin/fence"
+	cp "$FILE_DIR/fence-network" "$TEST_DIR/opt/libexec/fence/"
+	host_namespace
+	start_web 203.0.113.7 80
+	runs as_who "$TEST_DIR/opt/bin/fence" --allow 203.0.113.7 -- curl -sS --max-time 20 http://203.0.113.7/
+	is 'the page'
+}
