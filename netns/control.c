@@ -102,20 +102,20 @@ int control_adopt(int fd, struct error *err)
 				       : 0;
 }
 
-/* True when the other end has closed within the time. */
-static bool await_close(int fd, int milliseconds)
+/* Of a process (pidfd), or of the other end of a socket. True when it came within the time. */
+static bool await_end(int fd, int milliseconds)
 {
-	struct pollfd closed = { .fd = fd, .events = POLLIN | POLLRDHUP };
+	struct pollfd end = { .fd = fd, .events = POLLIN | POLLRDHUP };
 	int ready;
 
 	do
-		ready = poll(&closed, 1, milliseconds);
+		ready = poll(&end, 1, milliseconds);
 	while (ready < 0 && errno == EINTR);
 	return ready > 0;
 }
 
 /* The peer itself, not whoever has its number by now: from the socket (Linux 6.5), or else by number, checked by
- * seeing the socket still open afterwards. */
+ * seeing the socket still open afterwards. -1: it cannot be named, only its socket watched. */
 static int open_peer(int fd, pid_t pid)
 {
 	socklen_t size = sizeof(int);
@@ -124,16 +124,17 @@ static int open_peer(int fd, pid_t pid)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
 		return pidfd;
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd >= 0 && await_close(fd, 0))
+	if (pidfd >= 0 && await_end(fd, 0))
 		pidfd = close_fd(pidfd);
 	return pidfd;
 }
 
-int control_await_end(const char *name, int milliseconds, struct error *err)
+int control_await_end(const char *name, int milliseconds, bool kill, struct error *err)
 {
 	_cleanup_close_ int fd = -1, pidfd = -1;
-	struct ucred peer;
 	struct error unreachable;
+	struct ucred peer;
+	int end;
 
 	fd = connect_to(name, &peer, &unreachable);
 	if (fd < 0 && unreachable.number == ECONNREFUSED)
@@ -143,13 +144,17 @@ int control_await_end(const char *name, int milliseconds, struct error *err)
 	if (!is_ours(&peer))
 		return error_set(err, EPERM, "user %u holds the relay's control socket @%s",
 			(unsigned int)peer.uid, name);
-	if (await_close(fd, milliseconds))
-		return 0;
 	pidfd = open_peer(fd, peer.pid);
+	end = pidfd >= 0 ? pidfd : fd;
+	if (await_end(end, milliseconds))
+		return 0;
+	if (!kill)
+		return error_set(
+			err, ETIMEDOUT, "the relay of this container (process %d) still runs", (int)peer.pid);
 	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return error_set(err, errno, "the relay (process %d) does not end and cannot be killed",
 			(int)peer.pid);
-	if (!await_close(fd, AFTER_KILL_MILLISECONDS))
+	if (!await_end(end, AFTER_KILL_MILLISECONDS))
 		return error_set(err, ETIMEDOUT, "the relay (process %d) does not end", (int)peer.pid);
 	return 0;
 }

@@ -22,5 +22,6 @@ int control_listen(const char *name, bool *taken, struct error *err);
 /* In the relay's process: makes it the one whom the socket's peers see, instead of the hook that has made the socket. */
 int control_adopt(int fd, struct error *err);
 
-/* Waits until the relay that holds the name has ended, killing it after `milliseconds`. No such relay: success. */
-int control_await_end(const char *name, int milliseconds, struct error *err);
+/* Waits until the relay that holds the name has ended, at most `milliseconds`; then it is killed where `kill` says so, else that is an
+ * error. No such relay: success. */
+int control_await_end(const char *name, int milliseconds, bool kill, struct error *err);

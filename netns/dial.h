@@ -28,4 +28,7 @@ struct dial *dial_start(struct dialer *dialer, const struct endpoint *destinatio
 struct dial *dial_start_name(struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data);
 /* For the relay itself (its resolver, over TCP): through the proxies or directly, without asking the egress rules. */
 struct dial *dial_start_trusted(struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
+/* UDP ASSOCIATE at the first proxy that answers: the socket is the association's control connection, *relay where to send datagrams, filled
+ * in before the callback. EOPNOTSUPP: there is no such proxy. */
+struct dial *dial_start_associate(struct dialer *dialer, struct endpoint *relay, dial_callback *done, void *data);
 void dial_cancel(struct dial *dial);

@@ -292,10 +292,13 @@ bool egress_permits_query(const struct egress *egress, const char *name, const c
 		&question, rule);
 }
 
+/* "localhost" does not count: it is never asked of a resolver, and stands for addresses. */
 static bool list_has_names(const struct rule_list *list)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		if (list->rules[i].kind == RULE_NAME || list->rules[i].kind == RULE_SUBDOMAINS)
+		const struct rule *rule = &list->rules[i];
+
+		if (rule->kind == RULE_SUBDOMAINS || (rule->kind == RULE_NAME && strcmp(rule->name, "localhost") != 0))
 			return true;
 	}
 	return false;
@@ -392,7 +395,7 @@ static int take_range(const char *text, char *rest, struct rule *rule, struct er
 	saved = *end;
 	if (!bracketed)
 		*end = '\0';
-	range->family = strchr(rest, ':') ? AF_INET6 : AF_INET;
+	range->family = bracketed || strchr(rest, ':') ? AF_INET6 : AF_INET;
 	if (inet_pton(range->family, rest, range->address) != 1) {
 		if (bracketed || range->family == AF_INET6)
 			return bad_rule(text, "not an IPv6 address", err);

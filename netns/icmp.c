@@ -83,13 +83,30 @@ void icmp_unreachable_syn(struct tunnel *tunnel, const struct endpoint *source, 
 	tunnel_send_icmp(tunnel, ICMP_HEADER + length, destination, source);
 }
 
-void icmp_too_big(struct tunnel *tunnel, const struct packet *packet, uint32_t mtu)
+/* Only the headers: they are what finds the socket that is to be told. */
+static void quote_datagram(struct tunnel *tunnel, const struct endpoint *source, const struct endpoint *destination)
 {
-	if (packet->family == AF_INET)
+	size_t length = (source->family == AF_INET ? 20 : 40) + 8;
+
+	packet_put_udp(tunnel_payload(tunnel) + ICMP_HEADER + length, 0, source, destination, CHECKSUM_WHOLE);
+	tunnel_send_icmp(tunnel, ICMP_HEADER + length, destination, source);
+}
+
+void icmp_unreachable_datagram(struct tunnel *tunnel, const struct endpoint *source,
+	const struct endpoint *destination, enum unreachable why)
+{
+	put_unreachable(tunnel, source->family, why);
+	quote_datagram(tunnel, source, destination);
+}
+
+void icmp_too_big(struct tunnel *tunnel, const struct endpoint *source, const struct endpoint *destination,
+	uint32_t mtu)
+{
+	if (source->family == AF_INET)
 		put16(put_header(tunnel, ICMP_UNREACH, ICMP_UNREACH_NEEDFRAG) + 6, mtu);
 	else
 		put32(put_header(tunnel, ICMP6_PACKET_TOO_BIG, 0) + 4, mtu);
-	quote(tunnel, packet);
+	quote_datagram(tunnel, source, destination);
 }
 
 static bool may_ping(const struct endpoint *address, const struct egress *egress, const struct names *names)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum inner_kind { INNER_TCP_IPV4, INNER_TCP_IPV6, INNER_UDP_IPV4, INNER_UDP_IPV6, INNER_KINDS };

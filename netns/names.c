@@ -5,6 +5,8 @@
  */
 #include "netns/names.h"
 
+#include "netns/hash.h"
+
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -35,19 +37,19 @@ struct names {
 	struct entry *oldest, *newest;
 	size_t count;
 	uint32_t cursor;
-	uint64_t seed; /* so that no container can choose names that meet in one bucket */
+	struct hash_key key;
 };
 
 struct names *names_new(void)
 {
 	struct names *names = calloc(1, sizeof(*names));
 
-	if (!names)
-		return NULL;
-	names->cursor = POOL_RESERVED;
-	if (getrandom(&names->seed, sizeof(names->seed), GRND_NONBLOCK) < 0)
-		names->seed = (uintptr_t)names; /* early in boot: the address space's layout must do */
-	return names;
+	if (names && getrandom(&names->key, sizeof(names->key), 0) == sizeof(names->key)) {
+		names->cursor = POOL_RESERVED;
+		return names;
+	}
+	free(names);
+	return NULL;
 }
 
 void names_free(struct names *names)
@@ -78,13 +80,7 @@ static bool fold(const char *name, char folded[static NAME_TEXT_MAX])
 
 static struct entry **name_bucket(struct names *names, const char *name)
 {
-	uint64_t hash = names->seed;
-
-	for (; *name; name++) {
-		hash = (hash ^ (unsigned char)*name) * 0x9e3779b97f4a7c15u;
-		hash ^= hash >> 29;
-	}
-	return &names->by_name[hash % BUCKETS];
+	return &names->by_name[hash_bytes(&names->key, name, strlen(name)) % BUCKETS];
 }
 
 static struct entry *find_index(const struct names *names, uint32_t index)

@@ -38,12 +38,14 @@ struct tcp_flow {
 	bool retransmit : 1;	  /* the first unacknowledged segment is to be sent again */
 	bool recovering : 1;
 	bool readable : 1;	  /* the socket may hold more than was sent */
+	bool turn_over : 1;	  /* more could be sent, but it is the others' turn; the timer is set for "now" */
 	bool upstream_ended : 1;  /* end of file seen behind the last byte sent */
 	bool upstream_hung_up : 1; /* EPOLLRDHUP: what is in the queue is all there will be */
 	bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1;
 	bool low_room : 1;	  /* waiting for EPOLLOUT to widen the window */
 	bool refused_data : 1;	  /* the socket did not take what came: the container must send it again */
 	bool lingers : 1;	  /* the last word will be an ACK, which may be lost */
+	bool holds_name : 1;	  /* `server` is a stand-in address */
 	bool plain_socket : 1;	  /* not TCP: the DNS stream */
 };
 

@@ -14,7 +14,8 @@ uint16_t flow_window(const struct tcp_flow *flow)
 	return (uint16_t)((flow->rcv_adv - flow->rcv_nxt) >> flow->rcv_scale);
 }
 
-/* What the socket would take now, as the kernel will count it when asked to: its limit less what is queued. Below a third it will not
+/* What the socket would take now, as the kernel will count it: its limit less what is queued, less an eighth for the kernel's own overhead
+ * of each piece. What is offered must be taken: refused, it is dropped, and TCP without SACK is slow to mend that. Below a third it will not
  * report itself writable, so that is when to ask to be told; EPOLL_CTL_MOD looks again, and without that look an edge-triggered
  * EPOLLOUT never comes, since only a failed write or a poll makes the kernel remember that someone waits. */
 static uint32_t ask_room(struct tcp_flow *flow)
@@ -31,7 +32,7 @@ static uint32_t ask_room(struct tcp_flow *flow)
 		flow->low_room = true;
 		loop_modify(tcp_loop(flow->tcp), &flow->upstream, flow->upstream.events);
 	}
-	return limit - used;
+	return (limit - used) / 8 * 7;
 }
 
 void flow_update_room(struct tcp_flow *flow)
@@ -118,12 +119,16 @@ static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t len
 	*taken = sent < 0 ? 0 : (size_t)sent;
 	flow->rcv_nxt += (uint32_t)*taken;
 	flow->refused_data = *taken < length;
+	if (flow->refused_data)
+		flow_update_room(flow);
 	return true;
 }
 
 static void take_fin(struct tcp_flow *flow)
 {
 	flow->rcv_nxt++;
+	if (sequence_after(flow->rcv_nxt, flow->rcv_adv))
+		flow->rcv_adv = flow->rcv_nxt;
 	flow->fin_received = true;
 	flow->lingers = flow->fin_sent;
 	shutdown(flow->upstream.fd, SHUT_WR);
@@ -135,11 +140,12 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 	bool fin = packet->tcp.flags & TCP_FIN;
 	size_t length = packet->payload_length, taken;
 
-	if (!length && !fin && !old)
+	if (!length && !fin && (int32_t)old <= 0)
 		return true;
 	flow->acknowledge = true;
 	if ((int32_t)old < 0) { /* a hole before it: each such packet is answered, for the sender's fast retransmission */
-		flow_send_control(flow, TCP_ACK);
+		if (!flow->refused_data)
+			flow_send_control(flow, TCP_ACK);
 		return true;
 	}
 	if (old > length || flow->fin_received) /* seen before; a keepalive or a window probe looks like that, too */
@@ -168,6 +174,8 @@ bool flow_receive(struct tcp_flow *flow, const struct packet *packet)
 	const struct tcp_segment *segment = &packet->tcp;
 
 	flow->heard = loop_now(tcp_loop(flow->tcp));
+	if (!flow_in_flight(flow) && flow->snd_wnd)
+		flow->retries = 0;
 	if (segment->flags & TCP_RST)
 		return take_reset(flow, segment);
 	if ((segment->flags & TCP_SYN) || !(segment->flags & TCP_ACK)) {

@@ -132,6 +132,7 @@ int flow_send_data(struct tcp_flow *flow)
 		ssize_t length;
 
 		if (i == PACKETS_PER_TURN) {
+			flow->turn_over = true;
 			loop_set_timer(tcp_loop(flow->tcp), &flow->timer, 0);
 			break;
 		}

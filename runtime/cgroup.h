@@ -2,13 +2,12 @@
  *
  * Must never touch a cgroup that it did not create, except to join it (and, on v2, to enable controllers for its children).
  *
- * How a process gets in, and what it costs: writing its pid to cgroup.procs waits for an RCU grace period, some 10 ms. Free
- * of that are CLONE_INTO_CGROUP (v2) and a single-threaded process that writes "0" to a v1 `tasks` file. So:
+ * How a process gets in, and what it costs: writing its pid to cgroup.procs waits for an RCU grace period, some 10 ms.
+ * Free of that are CLONE_INTO_CGROUP (v2) and a single-threaded process that writes "0" to a v1 `tasks` file. So:
  *
- *	parent:	cgroup_create(); clone3() with cgroup_clone_fd(); meanwhile cgroup_apply()
- *	child:	cgroup_enter(cgroup, was_cloned_into), before it makes its cgroup namespace or drops any privilege
- *
- * The child needs nothing from the parent for it: no message, no path, no right beyond the fds that it inherits.
+ *	parent:	cgroup_create(), or for `exec` cgroup_open_entries(); clone3() with cgroup_clone_into()
+ *	child:	cgroup_enter(cgroup, was_cloned_into), before it makes its cgroup namespace; it needs no message and no right
+ *		beyond the fds that it inherits. Meanwhile the parent does cgroup_apply().
  */
 #pragma once
 
@@ -29,7 +28,7 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 
 /* For the state file: cgroup_recall() makes of cgroup_save()'s text the same cgroup, whatever cgroup the calling process is
  * in. To be saved before cgroup_create(). */
-const char *cgroup_save(struct arena *arena, const struct cgroup *cgroup);
+const char *cgroup_save(struct arena *arena, struct cgroup *cgroup);
 int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **cgroup, struct error *err);
 
 /* Makes the directories. Rootless without a delegated cgroup: succeeds with a cgroup that is absent when `resources` asks
@@ -40,16 +39,19 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, 
 int cgroup_apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
 
-/* For CLONE_INTO_CGROUP (v2 and hybrid), owned by the cgroup; -1 where there is no v2. */
+/* For CLONE_INTO_CGROUP; owned by the cgroup; -1 where there is no v2. Clone_fd: on pure v2 only, so that the clone is in
+ * entirely. Clone_into: on hybrid hosts too, where cgroup_enter() does the rest. */
 int cgroup_clone_fd(struct cgroup *cgroup);
+int cgroup_clone_into(struct cgroup *cgroup);
 
-/* The calling process, which has one thread, puts itself in. `cloned`: it was cloned into cgroup_clone_fd(). */
+/* The calling process, which has one thread, puts itself in. `cloned`: it was cloned into cgroup_clone_into(). */
+int cgroup_open_entries(struct cgroup *cgroup, struct error *err);
 int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err);
 
 /* Another process, the slow way. */
 int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct error *err);
 
-const char *cgroup_path(const struct cgroup *cgroup); /* below each hierarchy's root ("/a/b"), for people */
+const char *cgroup_path(struct cgroup *cgroup); /* cgroup_save(), which cgroup_locate() takes too */
 bool cgroup_owned(const struct cgroup *cgroup);
 
 /* The controllers' mount points, for cgroup mounts (v1: each hierarchy's; hybrid: those and the v2 one; v2: one). */

@@ -4,12 +4,14 @@
 
 #include "runtime/bundle.h"
 #include "runtime/console.h"
+#include "runtime/engine_policy.h"
 #include "runtime/handshake.h"
 #include "runtime/hooks.h"
 #include "runtime/idmap.h"
 #include "runtime/log.h"
 #include "runtime/placeholder.h"
 #include "runtime/process.h"
+#include "runtime/removal.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
@@ -21,19 +23,13 @@
 #include <sys/wait.h>
 #include <time.h>
 
-static struct message incoming;
-
 void creation_begin(struct creation *creation, struct arena *arena, const struct container_options *options)
 {
 	*creation = (struct creation){
 		.arena = arena,
 		.options = options,
 		.directory.fd = -1,
-		.pid = -1,
-		.pidfd = -1,
-		.handshake = -1,
-		.console_master = -1,
-		.exit_status = -1,
+		.child = SPAWNED_NONE,
 		.init = {
 			.handshake = -1,
 			.runtime_end = -1,
@@ -48,18 +44,19 @@ void creation_begin(struct creation *creation, struct arena *arena, const struct
 void creation_end(struct creation *creation)
 {
 	struct init_context *init = &creation->init;
-	int *fds[] = { &creation->directory.fd, &creation->pidfd, &creation->handshake, &creation->console_master,
-		&init->handshake, &init->console_socket, &init->start_fifo, &init->start_error };
+	int *fds[] = { &creation->directory.fd, &init->handshake, &init->console_socket, &init->start_fifo,
+		&init->start_error };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		*fds[i] = close_fd(*fds[i]);
 	namespaces_close(&creation->namespaces);
-	seccomp_free(&creation->program);
+	spawned_close(&creation->child);
 }
 
 /* ---- what is asked for ---- */
 
-static int read_text(const char *path, struct arena *arena, const char **text, size_t *length, struct error *err)
+static int read_text(
+	const char *path, struct arena *arena, const char **text, size_t *length, struct error *err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat status;
@@ -93,7 +90,8 @@ static int load_bundle(struct creation *creation, struct error *err)
 	path = arena_printf(creation->arena, "%s/config.json", creation->state.bundle);
 	if (read_text(path, creation->arena, &creation->config_text, &creation->config_length, err) < 0)
 		return -1;
-	if (json_parse(creation->arena, creation->config_text, creation->config_length, path, JSON_STRICT, &tree, err) < 0)
+	if (json_parse(creation->arena, creation->config_text, creation->config_length, path, JSON_STRICT,
+		    &tree, err) < 0)
 		return -1;
 	return oci_config_read(creation->arena, tree, path, &creation->config, err);
 }
@@ -104,10 +102,12 @@ static int check_terminal(const struct creation *creation, struct error *err)
 	bool terminal = creation->config->process->terminal.value;
 
 	if (options->console_socket && !terminal)
-		return error_set(err, 0, "--console-socket is of no use: process.terminal is not true in config.json");
+		return error_set(
+			err, 0, "--console-socket is of no use: process.terminal is not true in config.json");
 	if (terminal && !options->console_socket && !creation->foreground)
 		return error_set(err, 0,
-			"process.terminal is true: name a --console-socket that takes the terminal, or run in the foreground");
+			"process.terminal is true: name a --console-socket that takes the terminal, or run "
+			"in the foreground");
 	return 0;
 }
 
@@ -120,7 +120,8 @@ static int check_config(const struct creation *creation, struct error *err)
 	if (!config->process->args.count)
 		return error_set(err, 0, "config.json: process.args: there is no program to run");
 	if (!config->linux)
-		return error_set(err, 0, "config.json: there is no linux section: this is another platform's");
+		return error_set(
+			err, 0, "config.json: there is no linux section: this is another platform's");
 	return check_terminal(creation, err);
 }
 
@@ -210,17 +211,27 @@ static int prepare_bundle(struct creation *creation, struct error *err)
 
 	creation->state.bundle = arena_printf(creation->arena, "%s/" STATE_BUNDLE, creation->directory.path);
 	creation->state.config = STATE_BUNDLE "/config.json";
-	if (options->prepare(options->prepare_data, creation->arena, creation->directory.path, creation->directory.fd,
-		    &creation->config, err) < 0)
+	if (options->prepare(options->prepare_data, creation->arena, creation->directory.path,
+		    creation->directory.fd, &creation->config, err) < 0)
 		return -1;
 	return check_config(creation, err);
 }
 
-static int copy_config(struct creation *creation, struct error *err)
+/* What is kept is the config in effect: exec and poststop go by it. */
+static int keep_config(struct creation *creation, struct error *err)
 {
+	const char *text = creation->config_text;
+	size_t length = creation->config_length;
+
+	if (engine_policy_wanted(creation->config)) {
+		if (engine_policy_apply(creation->arena, creation->config, creation->directory.path,
+			    creation->directory.fd, err) < 0)
+			return -1;
+		text = json_format(
+			creation->arena, oci_config_write(creation->arena, creation->config), false, &length);
+	}
 	creation->state.config = "config.json";
-	return bundle_write_file(creation->directory.fd, "config.json", creation->config_text, creation->config_length,
-		0600, err);
+	return bundle_write_file(creation->directory.fd, "config.json", text, length, 0600, err);
 }
 
 int creation_take(struct creation *creation, struct error *err)
@@ -232,11 +243,11 @@ int creation_take(struct creation *creation, struct error *err)
 
 static int write_down(struct creation *creation, struct error *err)
 {
-	if ((creation->options->prepare ? prepare_bundle : copy_config)(creation, err) < 0)
+	if ((creation->options->prepare ? prepare_bundle : keep_config)(creation, err) < 0)
 		return -1;
 	describe(creation);
-	if (placeholders_claim(creation->arena, creation->directory.root, creation->state.id, creation->config,
-		    &creation->state.placeholders, err) < 0)
+	if (placeholders_claim(
+		    creation->arena, creation->directory.root, creation->state.id, creation->config, err) < 0)
 		return -1;
 	if (locate_cgroup(creation, err) < 0)
 		return -1;
@@ -247,8 +258,8 @@ static int write_down(struct creation *creation, struct error *err)
 
 static bool has_hooks_to_wait_for(const struct oci_hooks *hooks)
 {
-	return hooks && (hooks->prestart.count || hooks->create_runtime.count || hooks->create_container.count ||
-				hooks->start_container.count);
+	return hooks && (hooks->prestart.count || hooks->create_runtime.count ||
+				hooks->create_container.count || hooks->start_container.count);
 }
 
 static int open_start(struct creation *creation, struct error *err)
@@ -261,10 +272,11 @@ static int open_start(struct creation *creation, struct error *err)
 		return error_set(err, errno, "cannot make %s/" STATE_START_FIFO, creation->directory.path);
 	/* For writing too: then reading waits for a byte, not for whoever may open it. */
 	creation->init.start_fifo = openat(directory, STATE_START_FIFO, O_RDWR | O_CLOEXEC);
-	creation->init.start_error =
-		openat(directory, STATE_START_ERROR, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	creation->init.start_error = openat(
+		directory, STATE_START_ERROR, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (creation->init.start_fifo < 0 || creation->init.start_error < 0)
-		return error_set(err, errno, "cannot open what `start` will use in %s", creation->directory.path);
+		return error_set(
+			err, errno, "cannot open what `start` will use in %s", creation->directory.path);
 	return 0;
 }
 
@@ -283,7 +295,7 @@ static void describe_rootfs(struct creation *creation)
 	};
 }
 
-static void describe_init(struct creation *creation, bool in_cgroup)
+static void describe_init(struct creation *creation)
 {
 	const struct container_options *options = creation->options;
 	struct init_context *init = &creation->init;
@@ -295,9 +307,8 @@ static void describe_init(struct creation *creation, bool in_cgroup)
 	init->namespaces = &creation->namespaces;
 	init->rootfs = &creation->rootfs;
 	init->state = state_oci(&creation->state, CONTAINER_CREATED);
-	init->runtime_end = creation->handshake;
+	init->runtime_end = creation->child.handshake;
 	init->waits_for_hooks = has_hooks_to_wait_for(creation->config->hooks);
-	init->waits_for_attach = !in_cgroup;
 	init->own_session = !reaper;
 	init->new_keyring = !options->no_new_keyring;
 	init->launch = (struct launch){
@@ -313,4 +324,186 @@ static void describe_init(struct creation *creation, bool in_cgroup)
 		.death_signal = creation->foreground ? SIGKILL : 0,
 		.exit_status = -1,
 	};
+}
+
+static int write_maps(void *data, pid_t pid, struct error *err)
+{
+	struct creation *creation = data;
+	const struct oci_linux *linux = creation->config->linux;
+	struct mapped mapped;
+
+	if (idmap_write(pid, &linux->uid_mappings, &linux->gid_mappings, &mapped.can_set_groups, err) < 0)
+		return -1;
+	return handshake_send(creation->child.handshake, MESSAGE_MAPPED, &mapped, sizeof(mapped), -1, err);
+}
+
+static int clone_by_intermediate(struct creation *creation, struct error *err)
+{
+	pid_t intermediate;
+
+	creation->init.waits_for_attach = true;
+	intermediate = spawn_intermediate(init_intermediate, &creation->init, err);
+	if (intermediate < 0)
+		return -1;
+	creation->init.handshake = close_fd(creation->init.handshake);
+	return spawn_adopt(&creation->child, intermediate, write_maps, creation, err);
+}
+
+static int clone_init(struct creation *creation, struct error *err)
+{
+	const struct namespaces *namespaces = &creation->namespaces;
+	int cgroup_fd = creation->cgroup ? cgroup_clone_fd(creation->cgroup) : -1;
+	bool in_cgroup;
+	pid_t pid;
+
+	if (handshake_pair(&creation->child.handshake, &creation->init.handshake, err) < 0)
+		return -1;
+	describe_init(creation);
+	if (namespaces->intermediate)
+		return clone_by_intermediate(creation, err);
+	pid = namespaces_clone(namespaces->create, cgroup_fd, &creation->child.pidfd, &in_cgroup);
+	if (pid < 0)
+		return error_set(err, errno, "cannot clone the container's init process with its namespaces");
+	creation->init.waits_for_attach = !in_cgroup;
+	if (pid == 0)
+		init_main(&creation->init);
+	creation->child.pid = pid;
+	creation->init.handshake = close_fd(creation->init.handshake);
+	return namespaces->create & CLONE_NEWUSER ? write_maps(creation, pid, err) : 0;
+}
+
+static int write_down_pid(struct creation *creation, struct error *err)
+{
+	struct state *state = &creation->state;
+	bool zombie;
+
+	state->pid = (struct optional_int64){ true, creation->child.pid };
+	state->pid_start_time.set = true;
+	/* A process that is gone by now is reported by the handshake. */
+	if (process_start_time(creation->child.pid, &state->pid_start_time.value, &zombie) < 0)
+		state->pid_start_time.value = 0;
+	return state_save(creation->arena, &creation->directory, state, err);
+}
+
+static int attach(struct creation *creation, struct error *err)
+{
+	if (!creation->init.waits_for_attach)
+		return 0;
+	if (creation->cgroup && cgroup_attach(creation->cgroup, creation->child.pid, err) < 0)
+		return -1;
+	if (!creation->namespaces.create_cgroup)
+		return 0;
+	return handshake_send(creation->child.handshake, MESSAGE_ATTACHED, NULL, 0, -1, err);
+}
+
+static int run_hooks(void *data, struct error *err)
+{
+	struct creation *creation = data;
+	const struct oci_hooks *hooks = creation->config->hooks;
+	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
+
+	/* The specification has "creating" here, with the pid that the hooks need. */
+	state.status = container_status_name(CONTAINER_CREATING);
+	if (hooks_run(&hooks->prestart, "prestart", &state, err) < 0 ||
+		hooks_run(&hooks->create_runtime, "createRuntime", &state, err) < 0)
+		return -1;
+	if (handshake_send(creation->child.handshake, MESSAGE_HOOKED, &creation->child.pid,
+		    sizeof(creation->child.pid), -1, err) < 0)
+		return -1;
+	return spawn_send_program(&creation->child, err);
+}
+
+static int complete_init(struct creation *creation, struct error *err)
+{
+	const struct oci_seccomp *seccomp = creation->config->linux->seccomp;
+	struct spawn_service service = { .seccomp = seccomp, .mounted = run_hooks, .data = creation };
+	_cleanup_close_ int cache = -1;
+	int result;
+
+	/* If we are killed before the pid is on record, the init process sees the handshake end, and ends too. */
+	if (attach(creation, err) < 0 || write_down_pid(creation, err) < 0)
+		return -1;
+	cache = seccomp ? state_open_cache(&creation->directory) : -1;
+	if (spawn_compile(&creation->child, seccomp, cache, err) < 0)
+		return -1;
+	/* Else it waits for the hooks, and run_hooks() sends it afterwards. */
+	if (!creation->init.waits_for_hooks && spawn_send_program(&creation->child, err) < 0)
+		return -1;
+	service.state = state_oci(&creation->state, CONTAINER_CREATED);
+	result = spawn_serve(&creation->child, &service, err);
+	if (result == 0 && creation->waits_for_start)
+		return error_set(err, 0, "the container's init process was killed before it was ready");
+	return result < 0 ? -1 : 0;
+}
+
+/* When sending failed since the init process has given up, it tells better why. */
+static void prefer_its_error(struct creation *creation, struct error *err)
+{
+	const struct spawn_service service = { 0 };
+	struct error its = { 0 };
+
+	if ((err->number == EPIPE || err->number == ECONNRESET || err->number == ESRCH) &&
+		spawn_serve(&creation->child, &service, &its) < 0)
+		*err = its;
+}
+
+static void warn_of_capabilities(const struct creation *creation)
+{
+	char text[1024];
+
+	if (capabilities_lacking(creation->config->process->capabilities, text, sizeof(text)))
+		log_warning(
+			"process.capabilities: this host cannot grant %s; the container runs without", text);
+}
+
+int creation_make(struct creation *creation, struct error *err)
+{
+	const struct container_options *options = creation->options;
+	const struct oci_resources *resources;
+
+	if (write_down(creation, err) < 0)
+		return -1;
+	resources = creation->config->linux->resources;
+	if (creation->cgroup &&
+		(cgroup_create(creation->cgroup, resources, err) < 0 ||
+			(resources && cgroup_apply(creation->cgroup, resources, true, err) < 0)))
+		return -1;
+	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
+		return -1;
+	describe_rootfs(creation);
+	if (options->console_socket) {
+		creation->init.console_socket = console_connect(options->console_socket, err);
+		if (creation->init.console_socket < 0)
+			return -1;
+	}
+	warn_of_capabilities(creation);
+	if (rootfs_open_sources(&creation->rootfs, err) < 0 || open_start(creation, err) < 0)
+		return -1;
+	if (clone_init(creation, err) < 0 || complete_init(creation, err) < 0) {
+		prefer_its_error(creation, err);
+		rootfs_close_sources(&creation->rootfs);
+		return -1;
+	}
+	rootfs_close_sources(&creation->rootfs);
+	if (oci_annotation(creation->config, ANNOTATION_PLACEHOLDERS) &&
+		placeholders_identify(creation->arena, creation->directory.root, options->id, err) < 0)
+		return -1;
+	return pid_file_write(creation->arena, options->pid_file, creation->child.pid, err);
+}
+
+void creation_undo(struct creation *creation)
+{
+	struct error err = { 0 };
+	int status;
+
+	if (creation->child.pid > 0) {
+		kill(creation->child.pid, SIGKILL);
+		waitpid(creation->child.pid, &status, 0);
+		creation->child.pid = -1;
+	}
+	if (creation->directory.fd < 0)
+		return;
+	if (removal_run(creation->arena, &creation->directory, creation->config ? &creation->state : NULL,
+		    creation->cgroup, creation->config, &err) < 0)
+		log_warning("%s", err.message);
 }

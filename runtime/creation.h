@@ -4,6 +4,7 @@
 
 #include "runtime/container.h"
 #include "runtime/init.h"
+#include "runtime/spawn.h"
 #include "runtime/state.h"
 
 struct creation {
@@ -21,13 +22,7 @@ struct creation {
 	struct namespaces namespaces;
 	struct rootfs_context rootfs;
 	struct init_context init;
-	struct seccomp_program program;
-
-	pid_t pid;
-	int pidfd;
-	int handshake;
-	int console_master; /* the terminal, when it is ours to relay; or -1 */
-	int exit_status;    /* see container_create() */
+	struct spawned child;
 };
 
 void creation_begin(struct creation *creation, struct arena *arena, const struct container_options *options);

@@ -4,6 +4,7 @@
 #include "runtime/console.h"
 #include "runtime/handshake.h"
 #include "runtime/hooks.h"
+#include "runtime/spawn.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
@@ -23,24 +24,12 @@ static void __attribute__((noreturn)) report_and_exit(struct init_context *conte
 	ssize_t written;
 
 	if (context->handshake >= 0)
-		handshake_send(context->handshake, MESSAGE_ERROR, &failure, sizeof(failure), -1, NULL);
-	else if (context->start_error >= 0) {
+		spawn_report_failure(context->handshake, failure.exit_status, err);
+	else {
 		written = write(context->start_error, &failure, sizeof(failure));
 		(void)written;
 	}
 	_exit(1);
-}
-
-/* What an engine ignores or blocks is its own affair. A command that shares its caller's session is the caller's: nohup(1)
- * must work. */
-static void reset_signals(void)
-{
-	sigset_t none;
-
-	for (int number = 1; number < NSIG; number++)
-		signal(number, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 static int receive_maps(struct init_context *context, struct error *err)
@@ -138,20 +127,13 @@ static int open_console(struct init_context *context, struct error *err)
 	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT };
 	_cleanup_close_ int devpts =
 		(int)syscall(SYS_openat2, context->rootfs->root_fd, "dev/pts", &how, sizeof(how));
-	_cleanup_close_ int master = -1, slave = -1;
+	_cleanup_close_ int slave = -1;
 
 	if (devpts < 0)
 		return error_set(err, errno, "process.terminal needs a devpts at /dev/pts");
-	master = console_new(devpts, context->launch.process->console_size, &slave, err);
-	if (master < 0)
-		return -1;
-	if (context->console_socket >= 0) {
-		if (console_send(context->console_socket, master, "/dev/ptmx", err) < 0)
-			return -1;
-	} else if (handshake_send(context->handshake, MESSAGE_CONSOLE, NULL, 0, master, err) < 0) {
-		return -1;
-	}
-	if (rootfs_mount_console(context->rootfs, slave, err) < 0)
+	slave = spawn_open_console(context->handshake, context->console_socket, devpts,
+		context->launch.process->console_size, err);
+	if (slave < 0 || rootfs_mount_console(context->rootfs, slave, err) < 0)
 		return -1;
 	return steal_fd(&slave);
 }
@@ -170,20 +152,6 @@ static int set_up_files(struct init_context *context, struct error *err)
 	if (rootfs_enter(context->rootfs, err) < 0)
 		return -1;
 	return console < 0 ? 0 : console_make_controlling(console, err);
-}
-
-static int receive_program(struct init_context *context, struct seccomp_program *program, struct error *err)
-{
-	size_t header = sizeof(*program);
-
-	if (handshake_expect(context->handshake, MESSAGE_PROGRAM, &incoming, err) < 0)
-		return -1;
-	if (incoming.length < header)
-		return 0;
-	memcpy(program, incoming.payload, header);
-	program->instructions = incoming.payload + header;
-	context->launch.program = program;
-	return 0;
 }
 
 /* `start` opens the fifo to write one byte, and sees it close at exec. */
@@ -205,11 +173,16 @@ static int wait_for_start(struct init_context *context, struct error *err)
 
 static int run(struct init_context *context, struct error *err)
 {
-	struct seccomp_program program = { 0 };
+	struct seccomp_program program;
+	int has_program;
 
 	if (launch_outside_rootfs(&context->launch, err) < 0 || enter_namespaces(context, err) < 0 ||
-		set_up_files(context, err) < 0 || receive_program(context, &program, err) < 0)
+		set_up_files(context, err) < 0)
 		return -1;
+	has_program = spawn_receive_program(context->handshake, &program, err);
+	if (has_program < 0)
+		return -1;
+	context->launch.program = has_program ? &program : NULL;
 	if (launch_settle(&context->launch, err) < 0 || wait_for_start(context, err) < 0)
 		return -1;
 	if (context->config->hooks && hooks_run(&context->config->hooks->start_container, "startContainer",
@@ -226,7 +199,7 @@ void init_main(struct init_context *context)
 	if (context->launch.death_signal)
 		prctl(PR_SET_PDEATHSIG, context->launch.death_signal);
 	if (context->own_session)
-		reset_signals();
+		launch_reset_signals();
 	run(context, &err);
 	report_and_exit(context, &err);
 }
@@ -243,28 +216,16 @@ static int ask_for_maps(void *data, struct error *err)
 	return 0;
 }
 
-void init_intermediate(struct init_context *context)
+void init_intermediate(void *data)
 {
-	const struct oci_linux *linux = context->config->linux;
-	struct namespaces *namespaces = context->namespaces;
+	struct init_context *context = data;
+	const struct namespaces *namespaces = context->namespaces;
 	struct error err = { 0 };
-	bool in_cgroup;
-	int pidfd;
-	pid_t pid;
 
-	close_fd(context->runtime_end);
-	context->runtime_end = -1;
-	if (namespaces_enter_intermediate(namespaces, linux->time_offsets, ask_for_maps, context, &err) < 0)
-		report_and_exit(context, &err);
-	pid = namespaces_clone(
-		(namespaces->create & ~(uint64_t)CLONE_NEWUSER) | CLONE_PARENT, -1, &pidfd, &in_cgroup);
-	if (pid == 0)
+	context->runtime_end = close_fd(context->runtime_end);
+	if (namespaces_enter_intermediate(
+		    namespaces, context->config->linux->time_offsets, ask_for_maps, context, &err) == 0 &&
+		spawn_sibling(context->handshake, namespaces->create & ~(uint64_t)CLONE_NEWUSER, &err) == 0)
 		init_main(context);
-	if (pid < 0) {
-		error_set(&err, errno, "cannot clone the container's init process");
-		report_and_exit(context, &err);
-	}
-	if (handshake_send(context->handshake, MESSAGE_PID, &pid, sizeof(pid), -1, &err) < 0)
-		report_and_exit(context, &err);
-	_exit(0);
+	report_and_exit(context, &err);
 }

@@ -31,4 +31,4 @@ struct init_context {
 void init_main(struct init_context *context) __attribute__((noreturn));
 
 /* The process that makes the init process where one clone() cannot: it enters namespaces, and its child is our sibling. */
-void init_intermediate(struct init_context *context) __attribute__((noreturn));
+void init_intermediate(void *context) __attribute__((noreturn));

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <linux/close_range.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -23,6 +24,16 @@ unsigned int launch_listen_fds(void)
 	if (!count || !pid || strtol(pid, NULL, 10) != getpid())
 		return 0;
 	return (unsigned int)strtoul(count, NULL, 10);
+}
+
+void launch_reset_signals(void)
+{
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		signal(number, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* As a shell says it: 127 not found, 126 found but not to be executed. */

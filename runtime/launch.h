@@ -31,6 +31,10 @@ struct launch {
 /* The fds that the caller passes by the socket activation protocol, 0 if they are not meant for us. */
 unsigned int launch_listen_fds(void);
 
+/* What an engine ignores or blocks is its own affair. (A command that shares its caller's session is the caller's, and keeps
+ * it: nohup(1) must work.) */
+void launch_reset_signals(void);
+
 int launch_outside_rootfs(const struct launch *launch, struct error *err);
 int launch_settle(struct launch *launch, struct error *err);
 

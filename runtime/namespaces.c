@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-
 static const struct {
 	const char *type, *proc;
 	unsigned int flag;
@@ -101,6 +100,13 @@ int namespaces_plan(const struct oci_config *config, struct namespaces *namespac
 	return 0;
 }
 
+void namespaces_listed(const struct oci_config *config, struct namespaces *namespaces)
+{
+	*namespaces = (struct namespaces){ 0 };
+	for (enum namespace_kind kind = 0; kind < NAMESPACE_KINDS; kind++)
+		namespaces->present[kind] = oci_namespace_find(config, kinds[kind].type) != NULL;
+}
+
 void namespaces_close(struct namespaces *namespaces)
 {
 	for (enum namespace_kind kind = 0; kind < NAMESPACE_KINDS; kind++)
@@ -169,34 +175,31 @@ void namespaces_become_root(bool can_set_groups)
 		errno = 0;
 }
 
-static int write_time_offset(const char *clock, const struct oci_time_offset *offset, struct error *err)
+static int write_time_offset(
+	int fd, const char *clock, const struct oci_time_offset *offset, struct error *err)
 {
-	_cleanup_close_ int fd = -1;
 	char text[128];
 	int length;
 
 	if (!offset)
 		return 0;
-	fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return error_set(err, errno, "cannot open /proc/self/timens_offsets");
 	length = snprintf(text, sizeof(text), "%s %lld %u\n", clock, (long long)offset->secs.value,
 		offset->nanosecs.value);
 	if (write(fd, text, (size_t)length) != length)
-		return error_set(err, errno, "cannot set linux.timeOffsets.%s to %lld s", clock,
+		return error_set(err, errno, "linux.timeOffsets.%s: cannot set %lld s", clock,
 			(long long)offset->secs.value);
 	return 0;
 }
 
-static int make_time_namespace(const struct oci_time_offsets *offsets, struct error *err)
+static int make_time_namespace(int offsets_fd, const struct oci_time_offsets *offsets, struct error *err)
 {
 	if (unshare(CLONE_NEWTIME) < 0)
 		return error_set(err, errno, "cannot make a time namespace");
 	if (!offsets)
 		return 0;
-	if (write_time_offset("monotonic", offsets->monotonic, err) < 0)
+	if (write_time_offset(offsets_fd, "monotonic", offsets->monotonic, err) < 0)
 		return -1;
-	return write_time_offset("boottime", offsets->boottime, err);
+	return write_time_offset(offsets_fd, "boottime", offsets->boottime, err);
 }
 
 int namespaces_enter_intermediate(const struct namespaces *namespaces, const struct oci_time_offsets *offsets,
@@ -204,7 +207,14 @@ int namespaces_enter_intermediate(const struct namespaces *namespaces, const str
 {
 	bool user = namespaces->join[NAMESPACE_USER] >= 0 || (namespaces->create & CLONE_NEWUSER);
 	bool joined[NAMESPACE_KINDS] = { 0 };
+	_cleanup_close_ int offsets_fd = -1;
 
+	/* Opened while it is ours: a process that changes its user namespace cannot open its own files in /proc. */
+	if (namespaces->create_time && offsets) {
+		offsets_fd = open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC);
+		if (offsets_fd < 0)
+			return error_set(err, errno, "cannot open /proc/self/timens_offsets");
+	}
 	/* A namespace belongs to a user namespace, in which the caller needs CAP_SYS_ADMIN: before we change ours, or
 	 * after. The kernel tells with EPERM. */
 	for (enum namespace_kind kind = NAMESPACE_PID; kind < NAMESPACE_KINDS; kind++)
@@ -228,7 +238,7 @@ int namespaces_enter_intermediate(const struct namespaces *namespaces, const str
 	for (enum namespace_kind kind = NAMESPACE_PID; kind < NAMESPACE_KINDS; kind++)
 		if (namespaces->join[kind] >= 0 && !joined[kind] && join(namespaces, kind, err) < 0)
 			return -1;
-	return namespaces->create_time ? make_time_namespace(offsets, err) : 0;
+	return namespaces->create_time ? make_time_namespace(offsets_fd, offsets, err) : 0;
 }
 
 int namespaces_loopback_up(struct error *err)

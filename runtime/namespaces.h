@@ -31,6 +31,9 @@ struct namespaces {
 
 /* Reads the config and opens the paths. */
 int namespaces_plan(const struct oci_config *config, struct namespaces *namespaces, struct error *err);
+
+/* Only which kinds it lists: sets `present`. */
+void namespaces_listed(const struct oci_config *config, struct namespaces *namespaces);
 void namespaces_close(struct namespaces *namespaces);
 
 /* clone3() with the flags: like fork(). *in_cgroup tells whether the child started in `cgroup_fd`; where the kernel or the

@@ -35,8 +35,7 @@ int process_open_proc(const char *path, int flags, struct error *err)
 	if (proc < 0 || fstatfs(proc, &file_system) < 0)
 		return error_set(err, errno, "cannot open /proc");
 	if (file_system.f_type != PROC_SUPER_MAGIC)
-		return error_set(
-			err, ENOTSUP, "/proc is not a proc file system; mount one, to use /proc/%s", path);
+		return error_set(err, 0, "/proc is not a proc file system; mount one, to use /proc/%s", path);
 	fd = syscall(SYS_openat2, proc, path, &how, sizeof(how));
 	if (fd < 0)
 		return error_set(err, errno, "cannot open /proc/%s", path);

@@ -23,7 +23,6 @@ static const struct field state_fields[] = {
 	FIELD(struct state, owner, "owner", UINT32),
 	FIELD(struct state, rootless, "rootless", BOOLEAN),
 	FIELD(struct state, annotations, "annotations", STRING_MAP),
-	FIELD(struct state, placeholders, "placeholders", STRING_LIST),
 };
 static const struct object_type state_type = OBJECT_TYPE(struct state, state_fields);
 
@@ -302,4 +301,34 @@ struct oci_state state_oci(const struct state *state, enum container_status stat
 int state_remove(const struct state_directory *directory, struct error *err)
 {
 	return bundle_remove(directory->path, err);
+}
+
+int state_open_cache(const struct state_directory *directory)
+{
+	static const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(directory->fd, "../" STATE_CACHE, flags);
+
+	if (fd < 0 && errno == ENOENT && mkdirat(directory->fd, "../" STATE_CACHE, 0700) == 0)
+		fd = openat(directory->fd, "../" STATE_CACHE, flags);
+	return fd;
+}
+
+int pid_file_write(struct arena *arena, const char *path, pid_t pid, struct error *err)
+{
+	const char *new_path;
+	char text[32];
+	int length;
+
+	if (!path)
+		return 0;
+	/* Renamed: an engine that watches for the file must not find it empty. */
+	new_path = arena_printf(arena, "%s.%d", path, getpid());
+	length = snprintf(text, sizeof(text), "%d", pid);
+	if (bundle_write_file(AT_FDCWD, new_path, text, (size_t)length, 0644, err) < 0)
+		return error_wrap(err, "--pid-file");
+	if (rename(new_path, path) == 0)
+		return 0;
+	error_set(err, errno, "cannot write the pid file %s", path);
+	unlink(new_path);
+	return -1;
 }

@@ -18,7 +18,6 @@ struct state {
 	struct optional_uint32 owner;	       /* the uid of who created it */
 	struct optional_bool rootless;
 	struct string_map annotations;
-	struct string_list placeholders; /* see placeholder.h */
 };
 
 enum container_status {
@@ -46,6 +45,7 @@ static inline void cleanup_state_directory(struct state_directory *directory)
 #define STATE_START_FIFO  "exec.fifo"
 #define STATE_START_ERROR "start.error"
 #define STATE_BUNDLE	  "bundle"
+#define STATE_CACHE	  ".seccomp" /* beside the containers: no id begins with a dot */
 
 /* --root, or /run/fence, $XDG_RUNTIME_DIR/fence, /tmp/fence-UID; made if it is missing. */
 int state_root(struct arena *arena, const char *given, const char **root, struct error *err);
@@ -77,3 +77,9 @@ int state_remove(const struct state_directory *directory, struct error *err);
 
 /* Field 22 of /proc/PID/stat, and whether it is a zombie; -1 where there is no such process. */
 int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie);
+
+/* Compiled seccomp programs are kept beside the containers, where only we can write; -1 is no error. */
+int state_open_cache(const struct state_directory *directory);
+
+/* --pid-file; NULL: nothing. */
+int pid_file_write(struct arena *arena, const char *path, pid_t pid, struct error *err);

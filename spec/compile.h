@@ -10,15 +10,20 @@
 #include "spec/oci.h"
 #include "spec/policy.h"
 
+/* Ours, beside those of runtime/launch.h and placeholder.h. Nothing that hides a file or a network depends on them. */
+#define ANNOTATION_CGROUP "dev.fence.cgroup" /* "disabled": no limit was asked for, so no cgroup is needed */
+
 struct invocation {
 	const char *id;
 	const char *bundle;	 /* absolute: where the outputs will be written; mounts refer to files in it */
 	struct string_list args; /* the command */
 	struct string_list env;	 /* the caller's environment, before the policy filters it */
 	const char *cwd;	 /* absolute, symlinks resolved */
+	const char *home;	 /* absolute; NULL: none */
 	uint32_t uid, gid;	 /* who runs it */
 	bool terminal;		 /* process.terminal: only for `fence spec -t`; the front door passes the caller's tty on */
 	bool exported;		 /* for other runtimes: no annotation of ours may be needed for safety */
+	const char *state;	 /* fence's own state directory, which the command never sees; NULL: none */
 	const char *hook;	 /* absolute path of fence-network */
 	bool network_in_bundle;	 /* true: the hook finds network.json in the bundle by itself */
 };
@@ -29,12 +34,13 @@ struct bundle_entry {
 	const char *content; /* of a file, or a symlink's target */
 	uint32_t mode;
 };
+typedef LIST_OF(struct bundle_entry) bundle_entries;
 
 struct compiled {
 	struct oci_config *config;
 	struct network_file *network; /* NULL: no way out, no hook */
-	LIST_OF(struct bundle_entry) entries; /* parents first; config.json and network.json not among them */
-	struct string_list notes;	      /* one line each, for -d: what was decided and what it costs */
+	bundle_entries entries;	      /* parents first; config.json and network.json not among them */
+	struct string_list notes;     /* one line each, for -d: what was decided and what it costs */
 };
 
 /* For the front door and `fence spec`. */
@@ -42,7 +48,14 @@ int compile_command(struct arena *arena, const struct policy *policy, const stru
 	const struct invocation *invocation, struct compiled *compiled, struct error *err);
 
 /* Under an engine: tightens `config` in place by the policy (never loosens it): masked and read-only paths, Landlock,
- * seccomp rules added to what is there, capabilities and environment cut, the network hook added. `network_path` is where
- * the caller will write the network file. */
-int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config, const char *hook,
-	const char *network_path, struct network_file **network, struct error *err);
+ * seccomp rules added to what is there, capabilities and environment cut, the network hook added. */
+struct container_compilation {
+	const char *hook;	  /* absolute path of fence-network */
+	const char *network_path; /* where the caller will write the network file */
+	const char *resolv_path;  /* where the caller will write resolv.conf, if it is to */
+	struct network_file *network; /* out; NULL: none to write */
+	const char *resolv_conf;      /* out: its content; NULL: none to write */
+	struct string_list notes;     /* out */
+};
+int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config,
+	struct container_compilation *compilation, struct error *err);

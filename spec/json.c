@@ -139,9 +139,9 @@ static const char *take_string(
 {
 	size_t end = yajl_get_bytes_consumed(parser->yajl) - 1; /* the closing quote */
 
+	parser->text[end] = '\0';
 	if (length <= end && (const char *)string == parser->text + end - length) {
 		*start = end - length - 1;
-		parser->text[end] = '\0';
 		return (const char *)string;
 	}
 
@@ -336,6 +336,8 @@ static int parse_owned(struct arena *arena, char *text, size_t length, const cha
 {
 	struct parser parser;
 
+	if (length > FILE_MAX)
+		return error_set(err, 0, "%s: larger than 16 MiB; no file that fence reads is", name);
 	/* Not an initialiser: the frames need no clearing. */
 	parser.arena = arena;
 	parser.name = name;
@@ -377,8 +379,8 @@ int json_parse_fd(struct arena *arena, int fd, const char *name, enum json_flags
 		if (count == 0)
 			break;
 		length += (size_t)count;
-		if (length > FILE_MAX)
-			return error_set(err, 0, "%s: larger than 16 MiB; no file that fence reads is", name);
+		if (length > FILE_MAX) /* told by parse_owned() */
+			break;
 		if (length < capacity)
 			continue;
 		larger = arena_alloc(arena, capacity * 2);

@@ -48,13 +48,13 @@ enum json_flags {
 	JSON_RELAXED = 1, /* comments (C and C++ style) and trailing commas: policies, never config.json */
 };
 
-/* Parses `text`; the tree lives in `arena`. `name` is how errors call the file: "NAME:LINE:COLUMN: path: what, and the
- * mend". Refused: trailing content, a duplicate key, nesting deeper than JSON_DEPTH_MAX, invalid UTF-8, NUL in a
- * string. */
+/* Parses `text` (at most 16 MiB); the tree lives in `arena`. `name` is how errors call the file: "NAME:LINE:COLUMN: path:
+ * what, and the mend". Refused: trailing content, a duplicate key, nesting deeper than JSON_DEPTH_MAX, invalid UTF-8, NUL
+ * in a string. */
 int json_parse(struct arena *arena, const char *text, size_t length, const char *name, enum json_flags flags,
 	struct json **tree, struct error *err);
 
-/* The same for a whole file (at most 16 MiB; "-" is not special). ENOENT etc. are in err->number. */
+/* The same for a whole file ("-" is not special). ENOENT etc. are in err->number. */
 int json_parse_file(
 	struct arena *arena, const char *path, enum json_flags flags, struct json **tree, struct error *err);
 int json_parse_fd(struct arena *arena, int fd, const char *name, enum json_flags flags, struct json **tree,

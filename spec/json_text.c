@@ -201,38 +201,56 @@ const char *json_text_explain(const char *complaint, const char *text, size_t co
 {
 	static const struct {
 		const char *fragment;
+		enum { BEHIND_TOKEN, SHORT_OF_TOKEN, AT_FAULT, AT_END } stopped; /* where yajl did */
 		const char *sentence;
 	} explanations[] = {
-		{ "premature EOF", "the text ends too early; a bracket, a quote or a value is missing" },
-		{ "trailing garbage", "there is something after the end of the document; remove it" },
-		{ "unallowed token",
+		{ "premature EOF", AT_END,
+			"the text ends too early; a bracket, a quote or a value is missing" },
+		{ "trailing garbage", BEHIND_TOKEN,
+			"there is something after the end of the document; remove it" },
+		{ "unallowed token", BEHIND_TOKEN,
 			"this cannot stand here; a value is wanted (or a comma or bracket is too many)" },
-		{ "invalid object key", "a key is wanted here, in double quotes (a comma before the closing "
-					"brace is too many)" },
-		{ "separated by a colon", "a colon is wanted between the key and its value" },
-		{ "after key and value", "a comma or the closing brace is wanted after the value" },
-		{ "after array element", "a comma or the closing bracket is wanted after the item" },
-		{ "occurs before a character which it may not",
+		{ "invalid object key", BEHIND_TOKEN,
+			"a key is wanted here, in double quotes (a comma before the closing brace is too "
+			"many)" },
+		{ "separated by a colon", BEHIND_TOKEN, "a colon is wanted between the key and its value" },
+		{ "after key and value", SHORT_OF_TOKEN,
+			"a comma or the closing brace is wanted after the value" },
+		{ "after array element", BEHIND_TOKEN,
+			"a comma or the closing bracket is wanted after the item" },
+		{ "occurs before a character which it may not", AT_FAULT,
 			"this escape does not exist; write \\\\ for a backslash" },
-		{ "invalid character inside string", "a control character in a string (or its closing quote "
-						     "is missing); write \\n, \\t or \\u00XX" },
-		{ "invalid (non-hex) character", "\\u wants four hexadecimal digits" },
-		{ "invalid char in json text",
+		{ "invalid character inside string", AT_FAULT,
+			"a control character in a string (or its closing quote is missing); write \\n, \\t "
+			"or "
+			"\\u00XX" },
+		{ "invalid (non-hex) character", AT_FAULT, "\\u wants four hexadecimal digits" },
+		{ "invalid char in json text", BEHIND_TOKEN,
 			"this character has no meaning here; strings and keys are in double quotes" },
-		{ "invalid string in json text",
-			"this word has no meaning; only true, false and null stand without quotes" },
-		{ "after the decimal point", "a digit is wanted after the decimal point" },
-		{ "after the exponent", "a digit is wanted after the exponent" },
-		{ "after the minus sign", "a digit is wanted after the minus sign" },
-		{ "probable comment", "comments are not allowed in this file; remove it" },
+		{ "invalid string in json text", BEHIND_TOKEN,
+			"this word has no meaning here; strings and keys are in double quotes" },
+		{ "after the decimal point", BEHIND_TOKEN, "a digit is wanted after the decimal point" },
+		{ "after the exponent", BEHIND_TOKEN, "a digit is wanted after the exponent" },
+		{ "after the minus sign", BEHIND_TOKEN, "a digit is wanted after the minus sign" },
+		{ "probable comment", AT_FAULT, "comments are not allowed in this file; remove it" },
 	};
 	size_t i;
 
-	/* Inside a string yajl stops at the fault itself, else behind the token. */
-	*offset = strstr(complaint, "premature EOF") || strstr(complaint, "string") ? consumed
-										    : token_start(text, consumed);
-	for (i = 0; i < ARRAY_SIZE(explanations); i++)
-		if (strstr(complaint, explanations[i].fragment))
-			return explanations[i].sentence;
+	for (i = 0; i < ARRAY_SIZE(explanations); i++) {
+		if (!strstr(complaint, explanations[i].fragment))
+			continue;
+		*offset = consumed;
+		while (explanations[i].stopped == AT_END && *offset &&
+			isspace((unsigned char)text[*offset - 1]))
+			--*offset;
+		if (explanations[i].stopped == BEHIND_TOKEN)
+			*offset = token_start(text, consumed);
+		/* yajl steps back over the token, but not over a string's quotes. Those that close earlier strings are
+		 * NULs by now. */
+		if (explanations[i].stopped == SHORT_OF_TOKEN && consumed >= 2 && text[consumed - 2] == '"')
+			*offset = consumed - 2;
+		return explanations[i].sentence;
+	}
+	*offset = consumed;
 	return "not JSON";
 }

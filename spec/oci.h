@@ -303,20 +303,26 @@ struct oci_config {
 
 /* Reads and validates a config: the schema, and what the schema cannot say (a namespace kind once, mappings without a
  * user namespace, a root path that is there, an absolute cwd, …). `name` is for messages. */
-int oci_config_read(struct arena *arena, const struct json *tree, const char *name, struct oci_config **config,
-	struct error *err);
+int oci_config_read(struct arena *arena, const struct json *tree, const char *name,
+	struct oci_config **config, struct error *err);
 int oci_config_load(struct arena *arena, const char *path, struct oci_config **config, struct error *err);
 struct json *oci_config_write(struct arena *arena, const struct oci_config *config);
 
 /* process.json of `exec --process`, and `update --resources`. */
-int oci_process_read(struct arena *arena, const struct json *tree, const char *name, struct oci_process **process,
-	struct error *err);
+int oci_process_read(struct arena *arena, const struct json *tree, const char *name,
+	struct oci_process **process, struct error *err);
 int oci_resources_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_resources **resources, struct error *err);
 
 const char *oci_annotation(const struct oci_config *config, const char *key); /* NULL if absent */
 void oci_annotate(struct arena *arena, struct oci_config *config, const char *key, const char *value);
-const struct oci_namespace *oci_namespace_find(const struct oci_config *config, const char *type); /* or NULL */
+const struct oci_namespace *oci_namespace_find(
+	const struct oci_config *config, const char *type); /* or NULL */
+
+/* The words that the specification allows, NULL-terminated: for `features`. */
+extern const char *const oci_namespace_types[],
+	*const oci_seccomp_actions[], *const oci_seccomp_operators[], *const oci_seccomp_architectures[],
+									      *const oci_seccomp_flags[];
 
 /* The OCI state (state-schema.json): what hooks get on their standard input and `state` prints. */
 struct oci_state {

@@ -12,7 +12,7 @@ static const struct field id_mapping_fields[] = {
 };
 const struct object_type oci_id_mapping_type = OCI_TYPE(struct oci_id_mapping, id_mapping_fields);
 
-static const char *const namespace_types[] = {
+const char *const oci_namespace_types[] = {
 	"mount",
 	"pid",
 	"network",
@@ -25,7 +25,7 @@ static const char *const namespace_types[] = {
 };
 
 static const struct field namespace_fields[] = {
-	FIELD(struct oci_namespace, type, "type", STRING, .required = true, .allowed = namespace_types),
+	FIELD(struct oci_namespace, type, "type", STRING, .required = true, .allowed = oci_namespace_types),
 	FIELD(struct oci_namespace, path, "path", STRING, .check = oci_check_absolute),
 };
 static const struct object_type namespace_type = OCI_TYPE(struct oci_namespace, namespace_fields);
@@ -60,7 +60,7 @@ static const struct field net_device_fields[] = {
 static const struct object_type net_device_type = OCI_TYPE(
 	struct oci_net_device, net_device_fields, .key_offset = offsetof(struct oci_net_device, host_name));
 
-static const char *const seccomp_actions[] = {
+const char *const oci_seccomp_actions[] = {
 	"SCMP_ACT_KILL",
 	"SCMP_ACT_KILL_PROCESS",
 	"SCMP_ACT_KILL_THREAD",
@@ -73,7 +73,7 @@ static const char *const seccomp_actions[] = {
 	NULL,
 };
 
-static const char *const seccomp_operators[] = {
+const char *const oci_seccomp_operators[] = {
 	"SCMP_CMP_NE",
 	"SCMP_CMP_LT",
 	"SCMP_CMP_LE",
@@ -84,7 +84,7 @@ static const char *const seccomp_operators[] = {
 	NULL,
 };
 
-static const char *const seccomp_architectures[] = {
+const char *const oci_seccomp_architectures[] = {
 	"SCMP_ARCH_X86",
 	"SCMP_ARCH_X86_64",
 	"SCMP_ARCH_X32",
@@ -111,7 +111,7 @@ static const char *const seccomp_architectures[] = {
 	NULL,
 };
 
-static const char *const seccomp_flags[] = {
+const char *const oci_seccomp_flags[] = {
 	"SECCOMP_FILTER_FLAG_TSYNC",
 	"SECCOMP_FILTER_FLAG_LOG",
 	"SECCOMP_FILTER_FLAG_SPEC_ALLOW",
@@ -124,7 +124,8 @@ static const struct field seccomp_argument_fields[] = {
 		.minimum = 0, .maximum = 5),
 	FIELD(struct oci_seccomp_argument, value, "value", UINT64, .required = true),
 	FIELD(struct oci_seccomp_argument, value_two, "valueTwo", UINT64),
-	FIELD(struct oci_seccomp_argument, op, "op", STRING, .required = true, .allowed = seccomp_operators),
+	FIELD(struct oci_seccomp_argument, op, "op", STRING, .required = true,
+		.allowed = oci_seccomp_operators),
 };
 static const struct object_type seccomp_argument_type =
 	OCI_TYPE(struct oci_seccomp_argument, seccomp_argument_fields);
@@ -138,7 +139,7 @@ static const struct field seccomp_rule_fields[] = {
 	FIELD(struct oci_seccomp_rule, names, "names", STRING_LIST, .required = true, .nonempty = true,
 		.check = check_syscall_name),
 	FIELD(struct oci_seccomp_rule, action, "action", STRING, .required = true,
-		.allowed = seccomp_actions),
+		.allowed = oci_seccomp_actions),
 	FIELD(struct oci_seccomp_rule, errno_ret, "errnoRet", UINT32),
 	FIELD(struct oci_seccomp_rule, args, "args", OBJECT_LIST, .object = &seccomp_argument_type),
 };
@@ -146,11 +147,11 @@ static const struct object_type seccomp_rule_type = OCI_TYPE(struct oci_seccomp_
 
 static const struct field seccomp_fields[] = {
 	FIELD(struct oci_seccomp, default_action, "defaultAction", STRING, .required = true,
-		.allowed = seccomp_actions),
+		.allowed = oci_seccomp_actions),
 	FIELD(struct oci_seccomp, default_errno_ret, "defaultErrnoRet", UINT32),
 	FIELD(struct oci_seccomp, architectures, "architectures", STRING_LIST,
-		.allowed = seccomp_architectures),
-	FIELD(struct oci_seccomp, flags, "flags", STRING_LIST, .allowed = seccomp_flags),
+		.allowed = oci_seccomp_architectures),
+	FIELD(struct oci_seccomp, flags, "flags", STRING_LIST, .allowed = oci_seccomp_flags),
 	FIELD(struct oci_seccomp, listener_path, "listenerPath", STRING),
 	FIELD(struct oci_seccomp, listener_metadata, "listenerMetadata", STRING),
 	FIELD(struct oci_seccomp, syscalls, "syscalls", OBJECT_LIST, .object = &seccomp_rule_type),

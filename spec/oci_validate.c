@@ -156,9 +156,8 @@ static int validate_sysctl(const struct validation *v, const struct oci_config *
 				"leave it out");
 		if (!oci_namespace_find(config, namespace))
 			return FAIL(PATH("linux.sysctl[\"%s\"]", key),
-				"without a %s namespace it would change the host; add {\"type\": \"%s\"} to "
-				"linux.namespaces",
-				namespace, namespace);
+				"it would change the host; add {\"type\": \"%s\"} to linux.namespaces",
+				namespace);
 	}
 	return 0;
 }

@@ -54,7 +54,8 @@ static size_t edit_distance(const char *a, size_t a_length, const char *b, size_
 const char *nearest_word(const char *word, const char *const *candidates, size_t count)
 {
 	char wanted[WORD_MAX], candidate[WORD_MAX];
-	size_t wanted_length = normalize(word, wanted), length, i, distance, limit, best_distance = WORD_MAX;
+	size_t wanted_length = normalize(word, wanted), length, shorter, i, distance, limit;
+	size_t best_distance = WORD_MAX;
 	const char *best = NULL;
 
 	if (!wanted_length)
@@ -66,9 +67,9 @@ const char *nearest_word(const char *word, const char *const *candidates, size_t
 		/* A third of the letters, but no more than two: beyond that it is another word. */
 		limit = smaller(2, ((wanted_length > length ? wanted_length : length) + 1) / 3);
 		distance = edit_distance(wanted, wanted_length, candidate, length);
-		/* An abbreviation: "net" for "network", "uid" for "uidMappings". */
-		if (distance > limit && wanted_length >= 3 && wanted_length < length &&
-			!memcmp(wanted, candidate, wanted_length))
+		/* An abbreviation, or its opposite: "net" for "network", "environment" for "env". */
+		shorter = smaller(wanted_length, length);
+		if (distance > limit && shorter >= 3 && !memcmp(wanted, candidate, shorter))
 			distance = limit;
 		if (distance > limit || distance >= best_distance)
 			continue;

@@ -58,7 +58,7 @@ struct uint32_list {
 struct string_map {
 	struct string_pair {
 		const char *key, *value;
-	} *items;
+	} * items;
 	size_t count;
 };
 
@@ -69,9 +69,9 @@ struct object_list {
 };
 
 enum field_type {
-	FIELD_STRING,	   /* const char * */
-	FIELD_BOOLEAN,	   /* struct optional_bool */
-	FIELD_INT64,	   /* struct optional_int64 … */
+	FIELD_STRING,  /* const char * */
+	FIELD_BOOLEAN, /* struct optional_bool */
+	FIELD_INT64,   /* struct optional_int64 … */
 	FIELD_UINT64,
 	FIELD_INT32,
 	FIELD_UINT32,
@@ -97,8 +97,8 @@ struct field {
 	/* STRING, STRING_LIST elements: a check of one value; NULL if good, else the rest of a sentence that begins
 	 * with the value, e.g. "is not an absolute path". */
 	const char *(*check)(const char *value);
-	bool nonempty;		    /* STRING: not ""; lists: at least one element */
-	bool has_range;		    /* numbers: minimum … maximum */
+	bool nonempty;	/* STRING: not ""; lists: at least one element */
+	bool has_range; /* numbers: minimum … maximum */
 	int64_t minimum, maximum;
 };
 
@@ -112,11 +112,15 @@ struct object_type {
 	bool strict;	       /* unknown keys are errors that suggest the nearest key (policies) */
 };
 
-#define FIELD(model, member, name, kind, ...) \
-	{ .key = (name), .type = FIELD_##kind, .offset = offsetof(model, member), ##__VA_ARGS__ }
-#define OBJECT_TYPE(model, table, ...) \
-	{ .name = #model, .size = sizeof(model), .fields = (table), .count = sizeof(table) / sizeof((table)[0]), \
-	  .unknown_offset = SIZE_MAX, ##__VA_ARGS__ }
+#define FIELD(model, member, name, kind, ...)                                                         \
+	{                                                                                             \
+		.key = (name), .type = FIELD_##kind, .offset = offsetof(model, member), ##__VA_ARGS__ \
+	}
+#define OBJECT_TYPE(model, table, ...)                                                                 \
+	{                                                                                              \
+		.name = #model, .size = sizeof(model), .fields = (table),                              \
+		.count = sizeof(table) / sizeof((table)[0]), .unknown_offset = SIZE_MAX, ##__VA_ARGS__ \
+	}
 
 /* Reads `tree` into the zeroed `model` of `type`; strings point into the tree's arena. `path` is the JSON path of the
  * tree ("" for the root). JSON null counts as absent. Lists can be grown with arena_push() afterwards. Unknown members: with an unknown_offset kept (and written

@@ -44,6 +44,7 @@ static char *quoted_list(struct arena *arena, const char *const *words)
 static int check_allowed(struct reader *reader, const struct field *field, const struct json *value,
 	const struct json_place *place)
 {
+	enum { LIST_SHORT = 8 };
 	const char *nearest;
 	size_t i;
 
@@ -51,6 +52,9 @@ static int check_allowed(struct reader *reader, const struct field *field, const
 		if (!strcmp(field->allowed[i], value->string))
 			return 0;
 	nearest = nearest_word(value->string, field->allowed, i);
+	if (nearest && i > LIST_SHORT)
+		return FAIL(reader, value, place, "\"%.100s\" is not known here; did you mean \"%s\"?",
+			value->string, nearest);
 	return FAIL(reader, value, place, "\"%.100s\" is not one of %s%s%s%s", value->string,
 		quoted_list(reader->arena, field->allowed), nearest ? "; did you mean \"" : "",
 		nearest ? nearest : "", nearest ? "\"?" : "");

@@ -13,7 +13,7 @@ setup() {
 		[containers]
 		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 	EOT
-	export CONTAINERS_CONF=$TEST_DIR/containers.conf
+	export CONTAINERS_CONF=$TEST_DIR/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
 	mkdir "$TEST_DIR/image"
 	busybox_root "$TEST_DIR/image"
 	PODMAN=(podman --root "$ENGINE/root" --runroot "$ENGINE/runroot" --tmpdir "$ENGINE/tmp" --events-backend none

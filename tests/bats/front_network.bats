@@ -46,7 +46,7 @@ start_witness() {
 		            if kind == socket.SOCK_STREAM: key.fileobj.accept()[0].close()
 		            else: key.fileobj.recv(4096)
 		        except OSError: continue
-		        print("reached", kind.name, address, flush=True)
+		        print("reached", kind.name, repr(address), flush=True)
 	PY
 	start witness /usr/bin/python3 "$TEST_DIR/witness.py" "$ID"
 	wait_until grep -q listening "$TEST_DIR/witness.log"
@@ -102,7 +102,7 @@ probe() {
 		has "out by $way"
 	done
 	for way in "SOCK_STREAM ('203.0.113.7'" "SOCK_STREAM ('2001:db8::7'" "SOCK_DGRAM ('203.0.113.7'" \
-		"SOCK_DGRAM ('2001:db8::7'" "SOCK_DGRAM ('127.0.0.1'" 'SOCK_STREAM \x00'; do
+		"SOCK_DGRAM ('2001:db8::7'" "SOCK_DGRAM ('127.0.0.1'" "SOCK_STREAM '\\x00"; do
 		wait_until grep -qF "$way" "$TEST_DIR/witness.log"
 	done
 }

@@ -159,7 +159,7 @@ on_a_terminal() {
 # --- assertions: each says what it saw ---
 
 complain() {
-	printf '%s\n' "$1" "command: ${ran[*]} (as $who)" "status: $status" "output:" "$output" >&2
+	printf '%s\n' "$1" "command: ${ran[*]} (as $who)" "status: $status" "output:" "$(head -n 60 <<<"$output")" >&2
 	return 1
 }
 

@@ -1,0 +1,195 @@
+/* fence-network: the OCI hook that gives a container's network namespace its one way out, and takes it away again.
+ *
+ *	up    (createRuntime)	makes tun0 inside and starts the relay outside
+ *	down  (poststop)	waits until that relay has ended
+ *
+ * The state of the container is read from standard input, as the OCI specification has it. No file is made; what a failure
+ * leaves is nothing.
+ */
+#include "hooks/settings.h"
+
+#include "netns/control.h"
+#include "netns/egress.h"
+#include "netns/inside.h"
+#include "netns/launch.h"
+#include "netns/namespace.h"
+#include "spec/oci.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+enum {
+	PREDECESSOR_MILLISECONDS = 2000, /* for the relay of the same container's last run to end */
+	DOWN_MILLISECONDS = 3000,
+};
+
+struct invocation {
+	struct arena *arena;
+	const struct oci_state *state;
+	const char *config_path; /* or NULL: the bundle's */
+};
+
+static int load_settings(const struct invocation *invocation, struct network_file **file, struct error *err)
+{
+	const char *path = invocation->config_path;
+
+	if (!path)
+		path = arena_printf(invocation->arena, "%s/network.json", invocation->state->bundle);
+	return network_file_load(invocation->arena, path, file, err);
+}
+
+static enum inside_way way_of(const struct network_file *file)
+{
+	static const struct {
+		const char *word;
+		enum inside_way way;
+	} ways[] = { { "required", INSIDE_TUN }, { "preferred", INSIDE_TUN_IF_POSSIBLE },
+		{ "never", INSIDE_LISTENER } };
+
+	for (size_t i = 0; file->tun && i < ARRAY_SIZE(ways); i++) {
+		if (strcmp(file->tun, ways[i].word) == 0)
+			return ways[i].way;
+	}
+	return INSIDE_TUN;
+}
+
+/* The container's name, after the relay of its last run, if that was never waited for, has gone. */
+static int listen_for_container(const struct oci_state *state, struct error *err)
+{
+	char name[CONTROL_NAME_MAX];
+	bool taken;
+	int fd;
+
+	control_name_of_container(state->bundle, state->id, name);
+	fd = control_listen(name, &taken, err);
+	if (fd >= 0 || !taken)
+		return fd;
+	if (control_await_end(name, PREDECESSOR_MILLISECONDS, false, err) < 0)
+		return -1;
+	fd = control_listen(name, &taken, err);
+	return fd < 0 && taken
+		       ? error_set(err, EADDRINUSE, "another relay of this container is just starting")
+		       : fd;
+}
+
+static int make_inside(const struct network_namespace *namespace, const struct network_file *file,
+	struct relay_config *config, struct error *err)
+{
+	struct inside_request request = { .way = way_of(file),
+		.ipv6 = !file->ipv6.set || file->ipv6.value,
+		.helper = config->inbound_count > 0 };
+	struct inside inside;
+
+	if (inside_make(namespace, &request, &inside, err) < 0)
+		return -1;
+	if (inside.tun_missing.message[0])
+		fprintf(stderr, "fence-network: %s; a SOCKS5 listener on 127.0.0.1:18321 instead\n",
+			inside.tun_missing.message);
+	config->tun_fd = inside.tun_fd;
+	config->tun_offload = inside.tun_offload;
+	config->mtu = inside.mtu;
+	config->listener_fd = inside.listener_fd;
+	config->inner_socket = inside.inner_socket;
+	return 0;
+}
+
+/* Descriptors that are opened here are the relay's; this process ends right after. */
+static int start(const struct invocation *invocation, const struct network_namespace *namespace,
+	struct relay_config *config, struct error *err)
+{
+	_cleanup_close_ int container_fd = -1;
+	struct network_file *file;
+
+	int result = -1;
+
+	if (load_settings(invocation, &file, err) < 0)
+		return -1;
+	container_fd = listen_for_container(invocation->state, err);
+	if (container_fd < 0)
+		return -1;
+	if (settings_apply(invocation->arena, file, config, err) == 0 && make_inside(namespace, file, config, err) == 0)
+		result = relay_launch(config, container_fd, err);
+	egress_free(config->egress);
+	return result;
+}
+
+static int up(const struct invocation *invocation, struct error *err)
+{
+	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
+	struct relay_config config = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .log_fd = -1 };
+	pid_t pid = (pid_t)invocation->state->pid.value;
+	char name[CONTROL_NAME_MAX];
+	bool taken;
+
+	if (!invocation->state->pid.set || pid <= 0)
+		return error_set(
+			err, 0, "the container's state has no pid: up is for the createRuntime hook");
+	config.init_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (config.init_pidfd < 0)
+		return error_set(err, errno, "cannot find the container's process %d", (int)pid);
+	if (namespace_open(pid, config.init_pidfd, &namespace, err) < 0)
+		return -1;
+	control_name_of_namespace(namespace.device, namespace.inode, name);
+	config.control_fd = control_listen(name, &taken, err);
+	if (taken)
+		return 0; /* a pod's next container: its namespace has its way out */
+	return config.control_fd < 0 ? -1 : start(invocation, &namespace, &config, err);
+}
+
+static int down(const struct invocation *invocation, struct error *err)
+{
+	char name[CONTROL_NAME_MAX];
+
+	control_name_of_container(invocation->state->bundle, invocation->state->id, name);
+	return control_await_end(name, DOWN_MILLISECONDS, true, err);
+}
+
+static const struct command {
+	const char *name;
+	int (*run)(const struct invocation *invocation, struct error *err);
+} commands[] = { { "up", up }, { "down", down } };
+
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static int read_state(struct invocation *invocation, struct error *err)
+{
+	struct json *tree;
+	struct oci_state *state;
+
+	if (json_parse_fd(invocation->arena, STDIN_FILENO, "state", JSON_STRICT, &tree, err) < 0 ||
+		oci_state_read(invocation->arena, tree, "state", &state, err) < 0)
+		return -1;
+	invocation->state = state;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_arena_ struct arena *arena = arena_new();
+	struct invocation invocation = { .arena = arena };
+	const struct command *command = find_command(argv[1]);
+	struct error error;
+
+	/* What the engine left open is none of the relay's; a pipe's end held for long could keep the engine waiting. */
+	syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, 0);
+	if (argc == 4 && strcmp(argv[2], "--config") == 0)
+		invocation.config_path = argv[3];
+	if (!command || (argc != 2 && !invocation.config_path)) {
+		fprintf(stderr, "usage: fence-network up|down [--config FILE] < OCI-STATE\n");
+		return 1;
+	}
+	if (read_state(&invocation, &error) == 0 && command->run(&invocation, &error) == 0)
+		return 0;
+	fprintf(stderr, "fence-network: %s\n", error.message);
+	return 1;
+}

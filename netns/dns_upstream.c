@@ -1,0 +1,464 @@
+/* See dns_upstream.h. A query owns its UDP socket, so that each has a source port of its own to guess; all queries that go
+ * by TCP share one connection, the channel.
+ */
+#include "netns/dns_upstream.h"
+
+#include "spec/cleanup.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+enum {
+	UDP_ATTEMPTS = 3,
+	UDP_ATTEMPT_MILLISECONDS =
+		1500, /* a client asks again after 5 seconds; by then it is to have its answer */
+	TCP_ATTEMPTS = 2,
+	TCP_MILLISECONDS = 8000,
+	CHANNEL_IDLE_MILLISECONDS = 10000,
+	FRAME_MAX = 2 + DNS_MESSAGE_MAX,
+};
+
+static const char *const public_resolvers[] = { "1.1.1.1:53", "8.8.8.8:53" };
+
+struct channel {
+	struct watch watch; /* .fd is -1 while there is no connection */
+	struct timer idle;
+	struct dial *dial;
+	bool connecting, open;
+	size_t server; /* of public_resolvers, when none is named */
+	uint8_t *out;
+	size_t out_length, out_size;
+	uint8_t *in; /* FRAME_MAX bytes */
+	size_t in_length;
+};
+
+struct dns_upstream {
+	struct loop *loop;
+	struct dialer *dialer;
+	struct endpoint resolver;
+	struct dns_upstream_query *queries;
+	struct channel channel;
+};
+
+struct dns_upstream_query {
+	struct dns_upstream_query *next, **slot; /* in the upstream's list */
+	struct dns_upstream *upstream;
+	struct watch udp; /* .fd is -1 without */
+	struct timer timer;
+	unsigned int attempts;
+	bool tcp, sent; /* by the channel; and on its present connection */
+	uint16_t client_id;
+	dns_upstream_reply *done;
+	void *data;
+	struct dns_question question;
+	size_t length;
+	uint8_t message[]; /* with an identifier of our own */
+};
+
+static void open_channel(struct dns_upstream *upstream);
+
+static void unlink_query(struct dns_upstream_query *query)
+{
+	*query->slot = query->next;
+	if (query->next)
+		query->next->slot = query->slot;
+}
+
+void dns_upstream_cancel(struct dns_upstream_query *query)
+{
+	struct loop *loop = query->upstream->loop;
+
+	unlink_query(query);
+	loop_cancel_timer(loop, &query->timer);
+	if (query->udp.fd >= 0) {
+		loop_remove(loop, &query->udp);
+		close_fd(query->udp.fd);
+	}
+	free(query);
+}
+
+static void finish(struct dns_upstream_query *query, uint8_t *reply, size_t length)
+{
+	dns_upstream_reply *done = query->done;
+	void *data = query->data;
+
+	if (reply)
+		dns_set_id(reply, query->client_id);
+	dns_upstream_cancel(query);
+	done(data, reply, length);
+}
+
+/* TCP: the channel. */
+
+static bool append_frame(struct channel *channel, const struct dns_upstream_query *query)
+{
+	size_t need = channel->out_length + 2 + query->length;
+	uint8_t *grown;
+
+	if (need > channel->out_size) {
+		grown = realloc(channel->out, need * 2);
+		if (!grown)
+			return false;
+		channel->out = grown;
+		channel->out_size = need * 2;
+	}
+	channel->out[channel->out_length] = (uint8_t)(query->length >> 8);
+	channel->out[channel->out_length + 1] = (uint8_t)query->length;
+	memcpy(channel->out + channel->out_length + 2, query->message, query->length);
+	channel->out_length = need;
+	return true;
+}
+
+static void flush_channel(struct dns_upstream *upstream)
+{
+	struct channel *channel = &upstream->channel;
+
+	while (channel->out_length) {
+		ssize_t sent = send(channel->watch.fd, channel->out, channel->out_length, MSG_NOSIGNAL);
+
+		if (sent < 0)
+			break; /* an error comes again as an event */
+		channel->out_length -= (size_t)sent;
+		memmove(channel->out, channel->out + sent, channel->out_length);
+	}
+	loop_modify(upstream->loop, &channel->watch, EPOLLIN | (channel->out_length ? EPOLLOUT : 0));
+}
+
+static void drop_connection(struct dns_upstream *upstream)
+{
+	struct channel *channel = &upstream->channel;
+
+	if (channel->dial)
+		dial_cancel(channel->dial);
+	channel->dial = NULL;
+	if (channel->watch.fd >= 0) {
+		loop_remove(upstream->loop, &channel->watch);
+		channel->watch.fd = close_fd(channel->watch.fd);
+	}
+	loop_cancel_timer(upstream->loop, &channel->idle);
+	free(channel->in);
+	free(channel->out);
+	channel->in = channel->out = NULL;
+	channel->in_length = channel->out_length = channel->out_size = 0;
+	channel->connecting = channel->open = false;
+}
+
+/* The connection failed or ended: what was under way is tried once more, on the next server's. */
+static void channel_failed(struct dns_upstream *upstream)
+{
+	struct dns_upstream_query *query = upstream->queries, *next;
+	bool again = false;
+
+	drop_connection(upstream);
+	upstream->channel.server = (upstream->channel.server + 1) % ARRAY_SIZE(public_resolvers);
+	for (; query; query = next) {
+		next = query->next;
+		if (!query->tcp)
+			continue;
+		query->sent = false;
+		if (++query->attempts < TCP_ATTEMPTS)
+			again = true;
+		else
+			/* Later, since a callback could cancel `next`. */
+			loop_set_timer(upstream->loop, &query->timer, 0);
+	}
+	if (again)
+		open_channel(upstream);
+}
+
+static void send_waiting(struct dns_upstream *upstream)
+{
+	loop_cancel_timer(upstream->loop, &upstream->channel.idle);
+	for (struct dns_upstream_query *query = upstream->queries; query; query = query->next) {
+		if (query->tcp && !query->sent)
+			query->sent = append_frame(&upstream->channel, query);
+	}
+	flush_channel(upstream);
+}
+
+static void rest_if_idle(struct dns_upstream *upstream)
+{
+	for (const struct dns_upstream_query *query = upstream->queries; query; query = query->next) {
+		if (query->tcp)
+			return;
+	}
+	loop_set_timer(upstream->loop, &upstream->channel.idle, CHANNEL_IDLE_MILLISECONDS);
+}
+
+static void idle_fired(struct timer *timer)
+{
+	struct channel *channel = (struct channel *)((char *)timer - offsetof(struct channel, idle));
+
+	drop_connection((struct dns_upstream *)((char *)channel - offsetof(struct dns_upstream, channel)));
+}
+
+/* One whole answer; whose it is, its identifier and question tell. */
+static void take_frame(struct dns_upstream *upstream, uint8_t *reply, size_t length)
+{
+	for (struct dns_upstream_query *query = upstream->queries; query; query = query->next) {
+		if (query->tcp && query->sent &&
+			dns_is_reply_to(reply, length, query->message, &query->question)) {
+			finish(query, reply, length);
+			return;
+		}
+	}
+}
+
+/* Takes every whole frame from the buffer. Callbacks may ask again, which only appends to `out`. */
+static void take_frames(struct dns_upstream *upstream)
+{
+	struct channel *channel = &upstream->channel;
+	size_t taken = 0;
+
+	while (channel->in_length - taken >= 2) {
+		const uint8_t *start = channel->in + taken;
+		size_t length = (size_t)start[0] << 8 | start[1];
+
+		if (channel->in_length - taken < 2 + length)
+			break;
+		take_frame(upstream, channel->in + taken + 2, length);
+		taken += 2 + length;
+	}
+	channel->in_length -= taken;
+	memmove(channel->in, channel->in + taken, channel->in_length);
+}
+
+static void channel_opened(struct dns_upstream *upstream)
+{
+	int on = 1;
+
+	setsockopt(upstream->channel.watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	upstream->channel.connecting = false;
+	upstream->channel.open = true;
+	send_waiting(upstream);
+}
+
+static bool connected(int fd)
+{
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+}
+
+static void channel_ready(struct watch *watch, uint32_t events)
+{
+	struct channel *channel = (struct channel *)((char *)watch - offsetof(struct channel, watch));
+	struct dns_upstream *upstream =
+		(struct dns_upstream *)((char *)channel - offsetof(struct dns_upstream, channel));
+	ssize_t received;
+
+	if (channel->connecting) {
+		if (connected(watch->fd))
+			channel_opened(upstream);
+		else
+			channel_failed(upstream);
+		return;
+	}
+	if (events & EPOLLOUT)
+		flush_channel(upstream);
+	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
+		return;
+	received = recv(watch->fd, channel->in + channel->in_length, FRAME_MAX - channel->in_length, 0);
+	if (received < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (received <= 0) {
+		channel_failed(upstream);
+		return;
+	}
+	channel->in_length += (size_t)received;
+	take_frames(upstream);
+	rest_if_idle(upstream);
+}
+
+static bool watch_channel(struct dns_upstream *upstream, int fd, uint32_t events)
+{
+	struct channel *channel = &upstream->channel;
+
+	channel->watch = (struct watch){ .fd = fd, .ready = channel_ready };
+	channel->in = malloc(FRAME_MAX);
+	if (channel->in && loop_add(upstream->loop, &channel->watch, events, NULL) == 0)
+		return true;
+	channel->watch.fd = close_fd(fd);
+	return false;
+}
+
+static void dialled(void *data, int fd, int error_number)
+{
+	struct dns_upstream *upstream = data;
+
+	(void)error_number;
+	upstream->channel.dial = NULL;
+	if (fd < 0 || !watch_channel(upstream, fd, EPOLLIN))
+		channel_failed(upstream);
+	else
+		channel_opened(upstream);
+}
+
+static int connect_to(const struct endpoint *resolver, int type)
+{
+	struct sockaddr_storage address;
+	socklen_t length = endpoint_to_sockaddr(resolver, &address);
+	_cleanup_close_ int fd = socket(resolver->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS))
+		return -1;
+	return steal_fd(&fd);
+}
+
+/* Failing here is left to the queries' timers: this may run within dns_upstream_ask(). */
+static void open_channel(struct dns_upstream *upstream)
+{
+	struct channel *channel = &upstream->channel;
+	struct endpoint resolver;
+	int fd;
+
+	if (channel->open) {
+		send_waiting(upstream);
+		return;
+	}
+	if (channel->connecting || channel->dial)
+		return;
+	if (!upstream->resolver.family) {
+		endpoint_parse(&resolver, public_resolvers[channel->server]);
+		channel->dial = dial_start_trusted(upstream->dialer, &resolver, dialled, upstream);
+		return;
+	}
+	fd = connect_to(&upstream->resolver, SOCK_STREAM);
+	channel->connecting = fd >= 0 && watch_channel(upstream, fd, EPOLLOUT);
+}
+
+static void start_tcp(struct dns_upstream_query *query)
+{
+	query->tcp = true;
+	query->attempts = 0;
+	loop_set_timer(query->upstream->loop, &query->timer, TCP_MILLISECONDS);
+	open_channel(query->upstream);
+}
+
+/* UDP. */
+
+static void start_udp_attempt(struct dns_upstream_query *query)
+{
+	query->attempts++;
+	send(query->udp.fd, query->message, query->length,
+		MSG_NOSIGNAL); /* lost or failed: the timer sees to it */
+	loop_set_timer(query->upstream->loop, &query->timer, UDP_ATTEMPT_MILLISECONDS);
+}
+
+static void stop_udp(struct dns_upstream_query *query)
+{
+	loop_remove(query->upstream->loop, &query->udp);
+	query->udp.fd = close_fd(query->udp.fd);
+}
+
+static void timer_fired(struct timer *timer)
+{
+	struct dns_upstream_query *query =
+		(struct dns_upstream_query *)((char *)timer - offsetof(struct dns_upstream_query, timer));
+
+	if (!query->tcp && query->udp.fd >= 0 && query->attempts < UDP_ATTEMPTS)
+		start_udp_attempt(query);
+	else
+		finish(query, NULL, 0);
+}
+
+static void udp_ready(struct watch *watch, uint32_t events)
+{
+	struct dns_upstream_query *query =
+		(struct dns_upstream_query *)((char *)watch - offsetof(struct dns_upstream_query, udp));
+	uint8_t reply[4096];
+	ssize_t received = recv(watch->fd, reply, sizeof(reply), MSG_TRUNC);
+	bool cut = received > (ssize_t)sizeof(reply);
+
+	(void)events;
+	if (received < 0) { /* nobody listens there: no use in waiting */
+		if (errno != EAGAIN && errno != EINTR)
+			loop_set_timer(query->upstream->loop, &query->timer, 0);
+		return;
+	}
+	if (!dns_is_reply_to(reply, cut ? sizeof(reply) : (size_t)received, query->message, &query->question))
+		return;
+	if (!cut && !dns_is_truncated(reply)) {
+		finish(query, reply, (size_t)received);
+		return;
+	}
+	stop_udp(query);
+	start_tcp(query);
+}
+
+static bool start_udp(struct dns_upstream_query *query)
+{
+	query->udp = (struct watch){ .fd = connect_to(&query->upstream->resolver, SOCK_DGRAM),
+		.ready = udp_ready };
+	if (query->udp.fd < 0)
+		return false;
+	if (loop_add(query->upstream->loop, &query->udp, EPOLLIN, NULL) < 0) {
+		query->udp.fd = close_fd(query->udp.fd);
+		return false;
+	}
+	start_udp_attempt(query);
+	return true;
+}
+
+struct dns_upstream_query *dns_upstream_ask(struct dns_upstream *upstream, const uint8_t *query,
+	size_t length, const struct dns_question *question, dns_upstream_reply *done, void *data)
+{
+	struct dns_upstream_query *made = length <= DNS_QUERY_MAX ? calloc(1, sizeof(*made) + length) : NULL;
+	uint16_t id;
+
+	if (!made)
+		return NULL;
+	made->upstream = upstream;
+	made->udp.fd = -1;
+	made->timer.fire = timer_fired;
+	made->client_id = dns_id(query);
+	made->done = done;
+	made->data = data;
+	made->question = *question;
+	made->length = length;
+	memcpy(made->message, query, length);
+	if (getrandom(&id, sizeof(id), 0) == sizeof(id))
+		dns_set_id(made->message, id);
+	made->next = upstream->queries;
+	made->slot = &upstream->queries;
+	if (made->next)
+		made->next->slot = &made->next;
+	upstream->queries = made;
+	if (!upstream->resolver.family)
+		start_tcp(made);
+	else if (!start_udp(made))
+		loop_set_timer(upstream->loop, &made->timer, 0);
+	return made;
+}
+
+struct dns_upstream *dns_upstream_new(
+	struct loop *loop, const struct endpoint *resolver, struct dialer *dialer)
+{
+	struct dns_upstream *upstream = calloc(1, sizeof(*upstream));
+
+	if (!upstream)
+		return NULL;
+	upstream->loop = loop;
+	upstream->resolver = *resolver;
+	upstream->dialer = dialer;
+	upstream->channel.watch.fd = -1;
+	upstream->channel.idle.fire = idle_fired;
+	return upstream;
+}
+
+void dns_upstream_free(struct dns_upstream *upstream)
+{
+	if (!upstream)
+		return;
+	while (upstream->queries)
+		dns_upstream_cancel(upstream->queries);
+	drop_connection(upstream);
+	free(upstream);
+}

@@ -1,0 +1,153 @@
+/* Inbound UDP: each peer outside has a socket of its own inside, so that its answers find back to it. See forward.h.
+ */
+#include "netns/forward_flow.h"
+#include "spec/cleanup.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum {
+	DATAGRAMS_PER_TURN = 32,
+	PEERS_MAX = 1024, /* of one port: their list is searched for each datagram */
+	IDLE = 300000,
+	DATAGRAM_MAX = 65535,
+};
+
+struct udp_peer {
+	struct wish wish;
+	struct watch inside; /* fd -1 until the wish is granted */
+	struct timer timer;
+	struct udp_peer *next;
+	struct port *port;
+	struct endpoint outside;
+	uint64_t active;
+	uint8_t *held; /* the datagram that began it */
+	size_t held_length;
+};
+
+static uint8_t datagram[DATAGRAM_MAX];
+
+static void peer_free(struct udp_peer *peer)
+{
+	struct forwards *forwards = peer->port->forwards;
+	struct udp_peer **at = &peer->port->peers;
+
+	while (*at != peer)
+		at = &(*at)->next;
+	*at = peer->next;
+	loop_cancel_timer(forwards->loop, &peer->timer);
+	loop_remove(forwards->loop, &peer->inside);
+	close_fd(peer->inside.fd);
+	forwards->count--;
+	free(peer->held);
+	free(peer);
+}
+
+static void inside_ready(struct watch *watch, uint32_t events)
+{
+	struct udp_peer *peer = (struct udp_peer *)((char *)watch - offsetof(struct udp_peer, inside));
+	struct sockaddr_storage address;
+	socklen_t length = endpoint_to_sockaddr(&peer->outside, &address);
+
+	(void)events;
+	for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
+		ssize_t received = recv(watch->fd, datagram, sizeof(datagram), MSG_DONTWAIT);
+
+		if (received < 0)
+			return; /* empty, or nobody serves inside: that report is taken by this very call */
+		peer->active = loop_now(peer->port->forwards->loop);
+		sendto(peer->port->watch.fd, datagram, (size_t)received, MSG_DONTWAIT | MSG_NOSIGNAL,
+			(struct sockaddr *)&address, length);
+	}
+}
+
+static void granted(struct wish *wish, int fd)
+{
+	struct udp_peer *peer = (struct udp_peer *)wish;
+	struct port *port = peer->port;
+
+	peer->inside.fd = fd;
+	peer->inside.ready = inside_ready;
+	if (fd < 0 || connect_inside(fd, wish->kind, port->inbound->inner_port) < 0 ||
+		loop_add(port->forwards->loop, &peer->inside, EPOLLIN, NULL) < 0) {
+		peer_free(peer);
+		return;
+	}
+	send(fd, peer->held, peer->held_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	free(peer->held);
+	peer->held = NULL;
+	loop_set_timer(port->forwards->loop, &peer->timer, IDLE);
+}
+
+static void idle(struct timer *timer)
+{
+	struct udp_peer *peer = (struct udp_peer *)((char *)timer - offsetof(struct udp_peer, timer));
+	struct loop *loop = peer->port->forwards->loop;
+
+	if (peer->active + IDLE > loop_now(loop))
+		loop_set_timer(loop, timer, peer->active + IDLE - loop_now(loop));
+	else
+		peer_free(peer);
+}
+
+static void peer_new(struct port *port, const struct endpoint *outside, size_t length)
+{
+	struct forwards *forwards = port->forwards;
+	struct udp_peer *peer;
+
+	if (forwards->count >= forwards->count_max || !(peer = calloc(1, sizeof(*peer))))
+		return;
+	peer->port = port;
+	peer->outside = *outside;
+	peer->inside.fd = -1;
+	peer->timer.fire = idle;
+	peer->wish.granted = granted;
+	peer->active = loop_now(forwards->loop);
+	peer->held = malloc(length + 1);
+	peer->held_length = length;
+	if (!peer->held || !wish_for(forwards, &peer->wish, INNER_UDP_IPV4)) {
+		free(peer->held);
+		free(peer);
+		return;
+	}
+	memcpy(peer->held, datagram, length);
+	peer->next = port->peers;
+	port->peers = peer;
+	forwards->count++;
+}
+
+void forward_udp_ready(struct watch *watch, uint32_t events)
+{
+	struct port *port = (struct port *)watch;
+	struct sockaddr_storage address;
+	struct endpoint outside;
+
+	(void)events;
+	for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
+		socklen_t size = sizeof(address);
+		ssize_t length = recvfrom(
+			watch->fd, datagram, sizeof(datagram), MSG_DONTWAIT, (struct sockaddr *)&address, &size);
+		struct udp_peer *peer = port->peers;
+		size_t seen = 0;
+
+		if (length < 0)
+			return;
+		if (!endpoint_from_sockaddr(&outside, &address))
+			continue;
+		for (; peer && !endpoint_equal(&peer->outside, &outside); seen++)
+			peer = peer->next;
+		if (!peer && seen < PEERS_MAX) {
+			peer_new(port, &outside, (size_t)length);
+		} else if (peer && peer->inside.fd >= 0) {
+			peer->active = loop_now(port->forwards->loop);
+			send(peer->inside.fd, datagram, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		}
+	}
+}
+
+void forward_udp_free(struct port *port)
+{
+	while (port->peers)
+		peer_free(port->peers);
+}

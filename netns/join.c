@@ -1,0 +1,122 @@
+/* Two sockets joined: see join.h. Data stays in the receiving socket, peeked at, until the other has taken it: no buffer
+ * for each pair, and each side's flow control is the other's.
+ */
+#include "netns/join.h"
+#include "spec/cleanup.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+enum { PIECE = 65536, PIECES_PER_TURN = 8 };
+
+struct join;
+
+struct end {
+	struct watch watch;
+	struct join *join;
+	struct end *other;
+	bool ended;   /* end of file seen */
+	bool blocked; /* it does not take what the other has for it */
+};
+
+struct join {
+	struct end ends[2];
+	struct loop *loop;
+	size_t *count;
+};
+
+static uint8_t piece[PIECE];
+
+static void join_end(struct join *join, bool reset)
+{
+	static const struct linger now = { .l_onoff = 1 };
+
+	for (int i = 0; i < 2; i++) {
+		struct watch *watch = &join->ends[i].watch;
+
+		if (reset)
+			setsockopt(watch->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		loop_remove(join->loop, watch);
+		close_fd(watch->fd);
+	}
+	if (join->count)
+		--*join->count;
+	free(join);
+}
+
+static void watch_what_matters(struct end *end)
+{
+	uint32_t events = 0;
+
+	if (!end->ended && !end->other->blocked)
+		events |= EPOLLIN;
+	if (end->blocked)
+		events |= EPOLLOUT;
+	if (events != end->watch.events)
+		loop_modify(end->join->loop, &end->watch, events);
+}
+
+/* False: the connection has failed. */
+static bool carry(struct end *from)
+{
+	struct end *to = from->other;
+
+	for (int i = 0; i < PIECES_PER_TURN && !from->ended && !to->blocked; i++) {
+		ssize_t length = recv(from->watch.fd, piece, PIECE, MSG_PEEK | MSG_DONTWAIT), sent;
+
+		if (length < 0)
+			return errno == EAGAIN;
+		if (length == 0) {
+			from->ended = true;
+			shutdown(to->watch.fd, SHUT_WR);
+			return true;
+		}
+		sent = send(to->watch.fd, piece, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (sent < 0 && errno != EAGAIN)
+			return false;
+		to->blocked = sent < length;
+		if (sent > 0 && recv(from->watch.fd, NULL, (size_t)sent, MSG_TRUNC | MSG_DONTWAIT) != sent)
+			return false;
+	}
+	return true;
+}
+
+static void end_ready(struct watch *watch, uint32_t events)
+{
+	struct end *end = (struct end *)watch;
+	struct join *join = end->join;
+	bool sound = !(events & EPOLLERR);
+
+	if (events & EPOLLOUT)
+		end->blocked = false;
+	sound = sound && carry(end) && carry(end->other);
+	if (!sound || (end->ended && end->other->ended)) {
+		join_end(join, !sound);
+		return;
+	}
+	watch_what_matters(end);
+	watch_what_matters(end->other);
+}
+
+void join_start(struct loop *loop, int a, int b, size_t *count)
+{
+	struct join *join = calloc(1, sizeof(*join));
+	int fds[2] = { a, b };
+
+	if (!join) {
+		close_fd(a);
+		close_fd(b);
+		if (count)
+			--*count;
+		return;
+	}
+	join->loop = loop;
+	join->count = count;
+	for (int i = 0; i < 2; i++)
+		join->ends[i] = (struct end){ .watch = { .fd = fds[i], .ready = end_ready },
+			.join = join,
+			.other = &join->ends[1 - i] };
+	if (loop_add(loop, &join->ends[0].watch, EPOLLIN, NULL) < 0 ||
+		loop_add(loop, &join->ends[1].watch, EPOLLIN, NULL) < 0)
+		join_end(join, true);
+}

@@ -1,0 +1,133 @@
+/* See launch.h. */
+#include "netns/launch.h"
+
+#include "netns/control.h"
+#include "spec/cleanup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+enum { FIRST_AFTER_STDIO = 3 };
+
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+static void close_between(int first, int last)
+{
+	if (first <= last)
+		syscall(SYS_close_range, (unsigned int)first, (unsigned int)last, 0);
+}
+
+/* Closes what the hook had open for itself: proc files, namespaces, the network file. */
+static int close_others(const struct relay_config *config, int container_fd, struct error *err)
+{
+	const int own[] = { config->tun_fd, config->listener_fd, config->inner_socket, config->init_pidfd,
+		config->control_fd, config->ready_fd, config->log_fd, container_fd };
+	size_t count = ARRAY_SIZE(own) + config->inbound_count;
+	_cleanup_free_ int *kept = malloc(count * sizeof(*kept));
+	int next = FIRST_AFTER_STDIO;
+
+	if (!kept)
+		return error_set(err, ENOMEM, "cannot start the relay");
+	memcpy(kept, own, sizeof(own));
+	for (size_t i = 0; i < config->inbound_count; i++)
+		kept[ARRAY_SIZE(own) + i] = config->inbound[i].listen_fd;
+	qsort(kept, count, sizeof(*kept), compare_fds);
+	for (size_t i = 0; i < count; i++) {
+		if (kept[i] < next)
+			continue;
+		close_between(next, kept[i] - 1);
+		next = kept[i] + 1;
+	}
+	close_between(next, INT32_MAX);
+	return 0;
+}
+
+/* stderr is a pipe to the hook until that has gone; writing to it later fails quietly, since SIGPIPE is ignored. */
+static int settle(struct relay_config *config, int container_fd, int errors, struct error *err)
+{
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	sigset_t none;
+
+	if (dup2(errors, STDERR_FILENO) < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
+		dup2(null, STDOUT_FILENO) < 0)
+		return error_set(err, errno, "cannot set the relay's standard streams on /dev/null");
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	umask(0077);
+	prctl(PR_SET_NAME, "fence-relay");
+	if (setsid() < 0 || chdir("/") < 0)
+		return error_set(err, errno, "cannot start the relay's session");
+	if (control_adopt(config->control_fd, err) < 0 || control_adopt(container_fd, err) < 0)
+		return -1;
+	return close_others(config, container_fd, err);
+}
+
+_Noreturn static void run(struct relay_config *config, int container_fd, int errors)
+{
+	struct error error = { 0 };
+
+	if (settle(config, container_fd, errors, &error) == 0 && relay_run(config, &error) == 0)
+		_exit(0);
+	dprintf(STDERR_FILENO, "%s", error.message);
+	_exit(1);
+}
+
+/* One byte: it serves. The end of the pipe: it has died, and why is in the other one. */
+static int await_ready(pid_t relay, int ready, int errors, struct error *err)
+{
+	char message[ERROR_MESSAGE_MAX], byte;
+	size_t length = 0;
+	ssize_t got;
+	int status;
+
+	do
+		got = read(ready, &byte, 1);
+	while (got < 0 && errno == EINTR);
+	if (got == 1)
+		return 0;
+	while ((got = read(errors, message + length, sizeof(message) - 1 - length)) > 0)
+		length += (size_t)got;
+	message[length] = '\0';
+	waitpid(relay, &status, 0);
+	if (length)
+		return error_set(err, 0, "%s", message);
+	if (WIFSIGNALED(status))
+		return error_set(err, 0, "the relay was ended by signal %d (%s) before it served",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+	return error_set(err, 0, "the relay ended before it served");
+}
+
+int relay_launch(struct relay_config *config, int container_fd, struct error *err)
+{
+	_cleanup_close_ int ready_read = -1, ready_write = -1, errors_read = -1, errors_write = -1;
+	int ready[2], errors[2];
+	pid_t relay;
+
+	if (pipe2(ready, O_CLOEXEC) < 0)
+		return error_set(err, errno, "cannot make a pipe");
+	ready_read = ready[0];
+	ready_write = ready[1];
+	if (pipe2(errors, O_CLOEXEC) < 0)
+		return error_set(err, errno, "cannot make a pipe");
+	errors_read = errors[0];
+	errors_write = errors[1];
+	config->ready_fd = ready_write;
+	relay = fork();
+	if (relay < 0)
+		return error_set(err, errno, "cannot start the relay");
+	if (relay == 0)
+		run(config, container_fd, errors_write);
+	ready_write = close_fd(ready_write);
+	errors_write = close_fd(errors_write);
+	return await_ready(relay, ready_read, errors_read, err);
+}

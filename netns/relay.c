@@ -1,0 +1,177 @@
+/* The relay: puts its parts together, enters its cell, and sorts packets. See relay.h.
+ */
+#include "netns/relay.h"
+#include "netns/cell.h"
+#include "netns/dial.h"
+#include "netns/dns.h"
+#include "netns/icmp.h"
+#include "netns/loop.h"
+#include "netns/names.h"
+#include "netns/tcp.h"
+#include "netns/tunnel.h"
+#include "netns/udp.h"
+#include "spec/cleanup.h"
+
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+
+enum {
+	FLOWS_MAX = 65536,
+	SPARE_DESCRIPTORS = 64,
+};
+
+struct relay {
+	const struct relay_config *config;
+	struct loop *loop;
+	struct names *names;
+	struct dialer *dialer;
+	struct dns *dns;
+	struct tcp *tcp;
+	struct udp *udp;
+	struct tunnel *tunnel;
+	struct watch init;
+};
+
+/* Addresses that no packet on tun0 can mean: this host, "nobody", multicast, broadcast. */
+static bool is_bogus(const struct endpoint *address)
+{
+	if (address->family == AF_INET) {
+		uint32_t v4 = ntohl(address->v4.s_addr);
+
+		return v4 >> 24 == 0 || v4 >> 24 == 127 || v4 >> 28 == 14 || v4 == 0xffffffff;
+	}
+	return IN6_IS_ADDR_UNSPECIFIED(&address->v6) || IN6_IS_ADDR_LOOPBACK(&address->v6) ||
+	       IN6_IS_ADDR_MULTICAST(&address->v6) || IN6_IS_ADDR_V4MAPPED(&address->v6) ||
+	       IN6_IS_ADDR_V4COMPAT(&address->v6);
+}
+
+static void sort_packet(void *data, const struct packet *packet, size_t segment)
+{
+	struct relay *relay = data;
+
+	if (is_bogus(&packet->source) || is_bogus(&packet->destination))
+		return;
+	if (packet->fragment) {
+		/* The rule: no reassembly. Only the first part may be answered, and it is, so that the sender does not wait. */
+		if (packet->fragment_offset == 0)
+			icmp_unreachable(relay->tunnel, packet, UNREACHABLE_PROHIBITED);
+		return;
+	}
+	switch (packet->protocol) {
+	case IPPROTO_TCP:
+		tcp_packet(relay->tcp, packet);
+		break;
+	case IPPROTO_UDP:
+		udp_packet(relay->udp, packet, segment);
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMPV6:
+		icmp_packet(relay->tunnel, packet, relay->config->egress, relay->names);
+		break;
+	default:
+		icmp_unreachable(relay->tunnel, packet, UNREACHABLE_PROHIBITED);
+	}
+}
+
+static void flush_flows(void *data)
+{
+	tcp_flush(((struct relay *)data)->tcp);
+}
+
+static void init_ended(struct watch *watch, uint32_t events)
+{
+	struct relay *relay = (struct relay *)((char *)watch - offsetof(struct relay, init));
+
+	(void)events;
+	loop_stop(relay->loop);
+}
+
+/* As many as may be open: each flow is a socket. */
+static size_t flows_max(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return 0;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= FLOWS_MAX + SPARE_DESCRIPTORS)
+		return FLOWS_MAX;
+	return limit.rlim_max > SPARE_DESCRIPTORS ? limit.rlim_max - SPARE_DESCRIPTORS : 0;
+}
+
+static int make_tunnel(struct relay *relay, struct error *err)
+{
+	struct tunnel_handlers handlers = { sort_packet, flush_flows, relay };
+	size_t flows = flows_max();
+
+	if (relay->config->tun_fd < 0)
+		return 0;
+	relay->tcp = tcp_new(relay->loop, relay->dialer, relay->dns, relay->names, flows, err);
+	if (!relay->tcp)
+		return -1;
+	relay->udp = udp_new(relay->loop, relay->config, relay->dialer, relay->dns, relay->names, flows / 4, err);
+	if (!relay->udp)
+		return -1;
+	relay->tunnel = tunnel_new(relay->loop, relay->config, &handlers, err);
+	if (!relay->tunnel)
+		return -1;
+	tcp_set_tunnel(relay->tcp, relay->tunnel);
+	udp_set_tunnel(relay->udp, relay->tunnel);
+	return 0;
+}
+
+static int make_parts(struct relay *relay, struct error *err)
+{
+	relay->loop = loop_new(err);
+	if (!relay->loop)
+		return -1;
+	relay->names = names_new();
+	if (!relay->names)
+		return error_set(err, errno, "cannot make the table of names");
+	relay->dialer = dialer_new(relay->loop, relay->config, relay->names);
+	if (!relay->dialer)
+		return error_set(err, errno, "cannot make the dialler");
+	relay->dns = dns_new(relay->loop, relay->config, relay->dialer, relay->names);
+	if (!relay->dns)
+		return error_set(err, errno, "cannot make the resolver");
+	dialer_set_dns(relay->dialer, relay->dns);
+	relay->init.fd = relay->config->init_pidfd;
+	relay->init.ready = init_ended;
+	if (loop_add(relay->loop, &relay->init, EPOLLIN, err) < 0)
+		return -1;
+	return make_tunnel(relay, err);
+}
+
+static void free_parts(struct relay *relay)
+{
+	tcp_free(relay->tcp);
+	udp_free(relay->udp);
+	tunnel_free(relay->tunnel);
+	dns_free(relay->dns);
+	dialer_free(relay->dialer);
+	names_free(relay->names);
+	loop_free(relay->loop);
+}
+
+static int say_ready(struct relay_config *config, struct error *err)
+{
+	if (write(config->ready_fd, "", 1) != 1)
+		return error_set(err, errno, "cannot say that the relay is ready");
+	config->ready_fd = close_fd(config->ready_fd);
+	return 0;
+}
+
+int relay_run(struct relay_config *config, struct error *err)
+{
+	struct relay relay = { .config = config };
+	int result = -1;
+
+	signal(SIGPIPE, SIG_IGN);
+	if (make_parts(&relay, err) == 0 && cell_enter(config, err) == 0 && say_ready(config, err) == 0)
+		result = loop_run(relay.loop, err);
+	free_parts(&relay);
+	return result;
+}

@@ -1,0 +1,217 @@
+/* UDP from the container: see udp.h. The table of flows and their end.
+ */
+#include "netns/udp_flow.h"
+#include "netns/egress.h"
+#include "netns/icmp.h"
+#include "spec/cleanup.h"
+
+#include <stddef.h>
+#include <string.h>
+#include <sys/random.h>
+
+enum {
+	DNS_PORT = 53,
+	IDLE_ONE_WAY = 30000,
+	IDLE_TWO_WAY = 300000, /* RFC 4787 asks for two minutes at least */
+};
+
+struct udp *udp_new(struct loop *loop, const struct relay_config *config, struct dialer *dialer, struct dns *dns,
+	struct names *names, size_t flows_max, struct error *err)
+{
+	struct udp *udp = calloc(1, sizeof(*udp));
+
+	if (!udp || getrandom(&udp->key, sizeof(udp->key), 0) != sizeof(udp->key)) {
+		error_set(err, errno, "cannot make the table of UDP flows");
+		free(udp);
+		return NULL;
+	}
+	udp->loop = loop;
+	udp->config = config;
+	udp->dialer = dialer;
+	udp->dns = dns;
+	udp->names = names;
+	udp->flows_max = flows_max;
+	return udp;
+}
+
+void udp_set_tunnel(struct udp *udp, struct tunnel *tunnel)
+{
+	udp->tunnel = tunnel;
+}
+
+void udp_free(struct udp *udp)
+{
+	for (size_t i = 0; udp && i < UDP_BUCKETS; i++) {
+		while (udp->flows[i])
+			udp_flow_free(udp->flows[i]);
+	}
+	free(udp);
+}
+
+static struct udp_flow **slot_of(struct udp *udp, const struct endpoint *client, const struct endpoint *server)
+{
+	struct endpoint both[2] = { *client, *server };
+	struct udp_flow **flow = &udp->flows[hash_bytes(&udp->key, both, sizeof(both)) % UDP_BUCKETS];
+
+	while (*flow && !(endpoint_equal(&(*flow)->client, client) && endpoint_equal(&(*flow)->server, server)))
+		flow = &(*flow)->next_in_bucket;
+	return flow;
+}
+
+struct udp_flow *udp_find(struct udp *udp, const struct endpoint *client, const struct endpoint *server)
+{
+	return *slot_of(udp, client, server);
+}
+
+void udp_flow_free(struct udp_flow *flow)
+{
+	struct udp *udp = flow->carrier->udp;
+
+	*slot_of(udp, &flow->client, &flow->server) = flow->next_in_bucket;
+	loop_cancel_timer(udp->loop, &flow->timer);
+	if (flow->holds_name)
+		names_release(udp->names, &flow->server);
+	carrier_leave(flow);
+	udp->flow_count--;
+	free(flow->held);
+	free(flow);
+}
+
+void udp_to_container(struct udp_flow *flow, size_t length)
+{
+	struct udp *udp = flow->carrier->udp;
+
+	flow->active = loop_now(udp->loop);
+	flow->two_way = true;
+	tunnel_send_udp(udp->tunnel, length, &flow->server, &flow->client);
+}
+
+static enum unreachable reason_of(int error_number)
+{
+	enum unreachable why;
+
+	return icmp_reason(error_number, &why) ? why : UNREACHABLE_PORT;
+}
+
+void udp_tell(struct udp_flow *flow, int error_number)
+{
+	icmp_unreachable_datagram(flow->carrier->udp->tunnel, &flow->client, &flow->server, reason_of(error_number));
+}
+
+static void idle(struct timer *timer)
+{
+	struct udp_flow *flow = (struct udp_flow *)((char *)timer - offsetof(struct udp_flow, timer));
+	struct loop *loop = flow->carrier->udp->loop;
+	uint64_t due = flow->active + (flow->two_way ? IDLE_TWO_WAY : IDLE_ONE_WAY);
+
+	if (due > loop_now(loop))
+		loop_set_timer(loop, timer, due - loop_now(loop));
+	else
+		udp_flow_free(flow);
+}
+
+static bool permitted(struct udp *udp, const struct endpoint *server, const char *name)
+{
+	struct endpoint unknown = { .port = server->port };
+	const char *rule;
+
+	return egress_permits(udp->config->egress, EGRESS_UDP, name, name ? &unknown : server, &rule);
+}
+
+/* NULL: refused or impossible, with errno; 0 when the datagram is simply dropped. */
+static struct udp_flow *flow_new(struct udp *udp, const struct endpoint *client, const struct endpoint *server)
+{
+	const char *name = names_find(udp->names, server);
+	struct udp_flow *flow;
+
+	errno = EHOSTUNREACH;
+	if (!name && names_is_stand_in(server))
+		return NULL;
+	errno = EACCES;
+	if (!permitted(udp, server, name))
+		return NULL;
+	errno = 0;
+	if (udp->flow_count >= udp->flows_max || !(flow = calloc(1, sizeof(*flow))))
+		return NULL;
+	flow->client = *client;
+	flow->server = *server;
+	flow->timer.fire = idle;
+	if (carrier_join(udp, flow, name) < 0) {
+		free(flow);
+		return NULL;
+	}
+	flow->holds_name = name;
+	if (name)
+		names_hold(udp->names, server);
+	*slot_of(udp, client, server) = flow;
+	udp->flow_count++;
+	loop_set_timer(udp->loop, &flow->timer, IDLE_ONE_WAY);
+	return flow;
+}
+
+static void forward(struct udp *udp, const struct packet *packet, size_t segment)
+{
+	struct udp_flow *flow = udp_find(udp, &packet->source, &packet->destination);
+	size_t left = packet->payload_length, piece = segment ? segment : left;
+	const uint8_t *next = packet->payload;
+
+	if (!flow)
+		flow = flow_new(udp, &packet->source, &packet->destination);
+	if (!flow) {
+		if (errno)
+			icmp_unreachable(udp->tunnel, packet, reason_of(errno));
+		return;
+	}
+	flow->active = loop_now(udp->loop);
+	do {
+		size_t length = left < piece ? left : piece;
+
+		if (!carrier_send(flow, next, length)) {
+			udp_tell(flow, errno);
+			udp_flow_free(flow);
+			return;
+		}
+		next += length;
+		left -= length;
+	} while (left);
+}
+
+struct question {
+	struct udp *udp;
+	struct endpoint client, server;
+	bool asking; /* dns_ask() has not returned: it answers at once, and the question is its caller's */
+};
+
+static void answered(void *data, const uint8_t *reply, size_t length)
+{
+	struct question *question = data;
+	struct tunnel *tunnel = question->udp->tunnel;
+
+	if (length && length <= PACKET_LENGTH_MAX - 48) {
+		memcpy(tunnel_payload(tunnel), reply, length);
+		tunnel_send_udp(tunnel, length, &question->server, &question->client);
+	}
+	if (!question->asking)
+		free(question);
+}
+
+static void ask(struct udp *udp, const struct packet *packet)
+{
+	struct question *question = malloc(sizeof(*question));
+
+	if (!question)
+		return;
+	*question = (struct question){ udp, packet->source, packet->destination, true };
+	if (dns_ask(udp->dns, packet->payload, packet->payload_length, false, answered, question))
+		question->asking = false;
+	else /* answered already, or dropped */
+		free(question);
+}
+
+void udp_packet(struct udp *udp, const struct packet *packet, size_t segment)
+{
+	if (packet->destination.port == DNS_PORT)
+		ask(udp, packet);
+	else
+		forward(udp, packet, segment);
+}

@@ -1,0 +1,345 @@
+/* The sockets that carry UDP outward: the host's own, or a proxy's association. See udp_flow.h.
+ *
+ * Errors that the network reports (ICMP) are read from the socket's error queue, which says to which destination they belong.
+ */
+#include "netns/udp_flow.h"
+#include "netns/egress.h"
+#include "netns/icmp.h"
+#include "netns/socks.h"
+#include "spec/cleanup.h"
+
+#include <linux/errqueue.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/uio.h>
+
+enum {
+	DATAGRAMS_PER_TURN = 32,
+	RELAYED_HEADER_MAX = 3 + 1 + 1 + SOCKS_NAME_MAX + 2, /* RFC 1928, section 7 */
+	NO_ASSOCIATION_TIME = 60000,
+};
+
+static struct udp_carrier **slot_of(struct udp *udp, const struct endpoint *client)
+{
+	return &udp->carriers[hash_bytes(&udp->key, client, sizeof(*client)) % UDP_BUCKETS];
+}
+
+static void carrier_free(struct udp_carrier *carrier)
+{
+	struct udp_carrier **at = slot_of(carrier->udp, &carrier->client);
+
+	while (*at != carrier)
+		at = &(*at)->next_in_bucket;
+	*at = carrier->next_in_bucket;
+	loop_remove(carrier->udp->loop, &carrier->socket);
+	loop_remove(carrier->udp->loop, &carrier->control);
+	close_fd(carrier->socket.fd);
+	close_fd(carrier->control.fd);
+	if (carrier->dial)
+		dial_cancel(carrier->dial);
+	if (carrier->lookup)
+		dns_lookup_cancel(carrier->lookup);
+	free(carrier);
+}
+
+static void add_flow(struct udp_carrier *carrier, struct udp_flow *flow)
+{
+	flow->carrier = carrier;
+	flow->next_of_carrier = carrier->flows;
+	flow->carrier_slot = &carrier->flows;
+	if (carrier->flows)
+		carrier->flows->carrier_slot = &flow->next_of_carrier;
+	carrier->flows = flow;
+}
+
+void carrier_leave(struct udp_flow *flow)
+{
+	*flow->carrier_slot = flow->next_of_carrier;
+	if (flow->next_of_carrier)
+		flow->next_of_carrier->carrier_slot = flow->carrier_slot;
+	if (!flow->carrier->flows)
+		carrier_free(flow->carrier);
+}
+
+/* Its flows are no more, and so is the carrier, which goes with the last; with 0 they are not told. */
+static void end_flows(struct udp_carrier *carrier, int error_number)
+{
+	for (bool last = false; !last;) {
+		struct udp_flow *flow = carrier->flows;
+
+		last = !flow->next_of_carrier;
+		if (error_number)
+			udp_tell(flow, error_number);
+		udp_flow_free(flow);
+	}
+}
+
+static struct udp_flow *flow_of_answer(struct udp_carrier *carrier, const struct endpoint *from)
+{
+	return carrier->for_name ? carrier->flows : udp_find(carrier->udp, &carrier->client, from);
+}
+
+/* Takes the proxy's header off: the datagram is moved to where the tunnel wants it. */
+static struct udp_flow *take_relayed(struct udp_carrier *carrier, size_t *length)
+{
+	uint8_t *bytes = tunnel_payload(carrier->udp->tunnel);
+	struct endpoint from;
+	size_t header;
+
+	if (*length < 4 || bytes[2] != 0) /* a fragment: nobody sends them, nobody has to join them */
+		return NULL;
+	header = socks_get_endpoint(&from, bytes + 3, *length - 3);
+	if (!header)
+		return NULL;
+	header += 3;
+	*length -= header;
+	memmove(bytes, bytes + header, *length);
+	return flow_of_answer(carrier, &from);
+}
+
+static bool receive_one(struct udp_carrier *carrier)
+{
+	uint8_t *bytes = tunnel_payload(carrier->udp->tunnel);
+	struct sockaddr_storage address;
+	socklen_t size = sizeof(address);
+	struct udp_flow *flow = NULL;
+	struct endpoint from;
+	ssize_t received;
+	size_t length;
+
+	received = recvfrom(carrier->socket.fd, bytes, PACKET_LENGTH_MAX - 48, MSG_DONTWAIT,
+		(struct sockaddr *)&address, &size);
+	if (received < 0)
+		return errno != EAGAIN;
+	length = (size_t)received;
+	if (carrier->relay.family)
+		flow = take_relayed(carrier, &length);
+	else if (endpoint_from_sockaddr(&from, &address))
+		flow = flow_of_answer(carrier, &from);
+	if (flow)
+		udp_to_container(flow, length);
+	return true;
+}
+
+/* One report from the error queue. True: there may be more. */
+static bool take_error(struct udp_carrier *carrier)
+{
+	uint8_t control[256] __attribute__((aligned(16)));
+	struct sockaddr_storage address;
+	struct iovec none = { 0 };
+	struct msghdr message = { &address, sizeof(address), &none, 1, control, sizeof(control), 0 };
+	struct endpoint to;
+	struct udp_flow *flow;
+	struct cmsghdr *header;
+	struct sock_extended_err error;
+
+	if (recvmsg(carrier->socket.fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+		return false;
+	header = CMSG_FIRSTHDR(&message);
+	if (!header || header->cmsg_len < CMSG_LEN(sizeof(error)) || !endpoint_from_sockaddr(&to, &address))
+		return true;
+	memcpy(&error, CMSG_DATA(header), sizeof(error));
+	flow = carrier->relay.family ? NULL : flow_of_answer(carrier, &to);
+	if (!flow)
+		return true;
+	if (error.ee_errno == EMSGSIZE)
+		icmp_too_big(carrier->udp->tunnel, &flow->client, &flow->server, error.ee_info);
+	else
+		udp_tell(flow, (int)error.ee_errno);
+	return true;
+}
+
+static void take_errors(struct udp_carrier *carrier)
+{
+	int error_number;
+	socklen_t length = sizeof(error_number);
+	bool more = true;
+
+	for (int i = 0; more && i < DATAGRAMS_PER_TURN; i++)
+		more = take_error(carrier);
+	/* One without a report would be signalled for ever. */
+	getsockopt(carrier->socket.fd, SOL_SOCKET, SO_ERROR, &error_number, &length);
+}
+
+static void socket_ready(struct watch *watch, uint32_t events)
+{
+	struct udp_carrier *carrier = (struct udp_carrier *)watch;
+	bool more = true;
+
+	if (events & EPOLLERR)
+		take_errors(carrier);
+	for (int i = 0; (events & EPOLLIN) && more && i < DATAGRAMS_PER_TURN; i++)
+		more = receive_one(carrier);
+}
+
+/* Connected where there is one peer: the kernel then takes from no other. */
+static int open_socket(struct udp_carrier *carrier, const struct endpoint *peer, sa_family_t family)
+{
+	bool v4 = family == AF_INET;
+	struct sockaddr_storage address;
+	socklen_t length = peer ? endpoint_to_sockaddr(peer, &address) : 0;
+	int fd = socket(family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+
+	if (fd < 0)
+		return -1;
+	carrier->socket.fd = fd;
+	carrier->socket.ready = socket_ready;
+	if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) < 0 ||
+		(peer && connect(fd, (struct sockaddr *)&address, length) < 0) ||
+		loop_add(carrier->udp->loop, &carrier->socket, EPOLLIN, NULL) < 0)
+		return -1;
+	carrier->state = CARRIER_READY;
+	return 0;
+}
+
+static struct socks_target target_of(const struct udp_flow *flow)
+{
+	struct udp *udp = flow->carrier->udp;
+
+	return (struct socks_target){ .name = names_find(udp->names, &flow->server), .address = flow->server };
+}
+
+static ssize_t send_datagram(struct udp_flow *flow, const uint8_t *bytes, size_t length)
+{
+	struct udp_carrier *carrier = flow->carrier;
+	uint8_t header[RELAYED_HEADER_MAX] = { 0 };
+	struct iovec pieces[2] = { { header, 0 }, { (uint8_t *)bytes, length } };
+	struct sockaddr_storage address;
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };
+
+	if (carrier->relay.family) {
+		struct socks_target target = target_of(flow);
+
+		pieces[0].iov_len = 3 + socks_put_target(header + 3, &target);
+	} else if (!carrier->remote.family) {
+		message.msg_name = &address;
+		message.msg_namelen = endpoint_to_sockaddr(&flow->server, &address);
+	}
+	return sendmsg(carrier->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+bool carrier_send(struct udp_flow *flow, const uint8_t *bytes, size_t length)
+{
+	static const int lost[] = { EAGAIN, ENOBUFS, ENOMEM, EMSGSIZE };
+
+	if (flow->carrier->state == CARRIER_WAITING) {
+		if (!flow->held && (flow->held = malloc(length + 1))) {
+			memcpy(flow->held, bytes, length);
+			flow->held_length = (uint16_t)length;
+		}
+		return true;
+	}
+	if (send_datagram(flow, bytes, length) >= 0)
+		return true;
+	/* It may be what an earlier datagram met, reported now; that report is in the error queue as well. */
+	if (send_datagram(flow, bytes, length) >= 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(lost); i++) {
+		if (errno == lost[i])
+			return true;
+	}
+	return false;
+}
+
+static void send_held(struct udp_carrier *carrier)
+{
+	for (struct udp_flow *flow = carrier->flows; flow; flow = flow->next_of_carrier) {
+		if (flow->held)
+			carrier_send(flow, flow->held, flow->held_length);
+		free(flow->held);
+		flow->held = NULL;
+	}
+}
+
+/* The association is over; the next datagram asks for another. */
+static void control_ready(struct watch *watch, uint32_t events)
+{
+	(void)events;
+	end_flows((struct udp_carrier *)((char *)watch - offsetof(struct udp_carrier, control)), 0);
+}
+
+static void associated(void *data, int fd, int error_number)
+{
+	struct udp_carrier *carrier = data;
+	struct udp *udp = carrier->udp;
+
+	carrier->dial = NULL;
+	carrier->control.fd = fd;
+	carrier->control.ready = control_ready;
+	if (error_number == EOPNOTSUPP)
+		udp->no_association_until = loop_now(udp->loop) + NO_ASSOCIATION_TIME;
+	if (fd < 0 || loop_add(udp->loop, &carrier->control, EPOLLIN | EPOLLRDHUP, NULL) < 0 ||
+		open_socket(carrier, &carrier->relay, carrier->relay.family) < 0)
+		end_flows(carrier, ECONNREFUSED);
+	else
+		send_held(carrier);
+}
+
+/* An allowed name must not lead to a forbidden address. */
+static void resolved(void *data, const struct endpoint *addresses, size_t count, int error_number)
+{
+	struct udp_carrier *carrier = data;
+	struct udp *udp = carrier->udp;
+	const char *name = names_find(udp->names, &carrier->flows->server), *rule;
+	int refused = error_number ? error_number : EHOSTUNREACH;
+
+	carrier->lookup = NULL;
+	for (size_t i = 0; i < count; i++) {
+		carrier->remote = addresses[i];
+		carrier->remote.port = carrier->flows->server.port;
+		refused = EACCES;
+		if (!egress_permits(udp->config->egress, EGRESS_UDP, name, &carrier->remote, &rule))
+			continue;
+		if (open_socket(carrier, &carrier->remote, carrier->remote.family) == 0) {
+			send_held(carrier);
+			return;
+		}
+		refused = errno;
+		loop_remove(udp->loop, &carrier->socket);
+		carrier->socket.fd = close_fd(carrier->socket.fd);
+	}
+	end_flows(carrier, refused);
+}
+
+static int start(struct udp_carrier *carrier, const char *name)
+{
+	struct udp *udp = carrier->udp;
+
+	if (udp->config->proxy_count) {
+		carrier->dial = dial_start_associate(udp->dialer, &carrier->relay, associated, carrier);
+		return 0;
+	}
+	if (!name)
+		return open_socket(carrier, NULL, carrier->client.family);
+	errno = EHOSTUNREACH;
+	carrier->lookup = dns_resolve(udp->dns, name, resolved, carrier);
+	return carrier->lookup ? 0 : -1;
+}
+
+int carrier_join(struct udp *udp, struct udp_flow *flow, const char *name)
+{
+	struct udp_carrier **slot = slot_of(udp, &flow->client), *carrier = *slot;
+
+	while (carrier && (name || carrier->for_name || !endpoint_equal(&carrier->client, &flow->client)))
+		carrier = carrier->next_in_bucket;
+	if (carrier) {
+		add_flow(carrier, flow);
+		return 0;
+	}
+	errno = ECONNREFUSED; /* port unreachable: QUIC's clients turn to TCP at once */
+	if (loop_now(udp->loop) < udp->no_association_until || !(carrier = calloc(1, sizeof(*carrier))))
+		return -1;
+	carrier->udp = udp;
+	carrier->socket.fd = carrier->control.fd = -1;
+	carrier->client = flow->client;
+	carrier->for_name = name;
+	carrier->next_in_bucket = *slot;
+	*slot = carrier;
+	if (start(carrier, name) < 0) {
+		carrier_free(carrier);
+		return -1;
+	}
+	add_flow(carrier, flow);
+	return 0;
+}

@@ -1,0 +1,399 @@
+/* Where a container's cgroup is in each hierarchy: mounts, our own membership, linux.cgroupsPath; saved and recalled.
+ *
+ * Creates nothing.
+ */
+#include "runtime/cgroup_internal.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/vfs.h>
+
+static const char v2_mount_point[] = "/sys/fs/cgroup";
+
+/* One line of /proc/self/cgroup with the mount where that hierarchy can be reached. */
+struct membership {
+	char *controllers, *own;	      /* "cpu,cpuacct", the path from the hierarchy's root */
+	const char *mount_point, *mount_root; /* NULL: not mounted */
+};
+
+struct memberships {
+	struct membership *items;
+	size_t count;
+};
+
+bool cgroup_list_has(const char *list, const char *word)
+{
+	size_t length = strlen(word);
+
+	while (*list) {
+		size_t item = strcspn(list, ", ");
+
+		if (item == length && strncmp(list, word, length) == 0)
+			return true;
+		list += item + (list[item] != '\0');
+	}
+	return false;
+}
+
+/* Files of /proc have no size. */
+static char *read_proc(struct arena *arena, const char *path, struct error *err)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	_cleanup_free_ char *text = NULL;
+	size_t size = 0;
+	ssize_t length;
+
+	if (!file)
+		goto failed;
+	errno = 0;
+	length = getdelim(&text, &size, '\0', file);
+	if (length < 0 && errno)
+		goto failed;
+	return arena_strndup(arena, text, length < 0 ? 0 : length);
+failed:
+	error_set(err, errno, "cannot read %s", path);
+	return NULL;
+}
+
+/* "4:memory:/path" per line; the v2 one is "0::/path". */
+static int read_memberships(struct arena *arena, struct memberships *memberships, struct error *err)
+{
+	char *text = read_proc(arena, "/proc/self/cgroup", err), *line;
+
+	if (!text)
+		return -1;
+	while ((line = strsep(&text, "\n"))) {
+		struct membership *membership;
+		char *controllers;
+
+		strsep(&line, ":");
+		controllers = strsep(&line, ":");
+		if (!controllers || !line)
+			continue;
+		membership = arena_push(arena, &memberships->items, &memberships->count, sizeof(*membership));
+		membership->controllers = controllers;
+		membership->own = line;
+	}
+	return 0;
+}
+
+/* mountinfo writes space, tab, newline and backslash as \040 and so on. */
+static char *unescape(char *text)
+{
+	char *out = text;
+
+	for (const char *in = text; *in; out++) {
+		if (in[0] == '\\' && in[1] && in[2] && in[3]) {
+			*out = (in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0');
+			in += 4;
+		} else {
+			*out = *in++;
+		}
+	}
+	*out = '\0';
+	return text;
+}
+
+static void match_mount(
+	struct memberships *memberships, const char *type, const char *options, char *root, char *mount_point)
+{
+	bool v2 = strcmp(type, "cgroup2") == 0;
+
+	for (size_t i = 0; i < memberships->count; i++) {
+		struct membership *membership = &memberships->items[i];
+		char first[64];
+
+		snprintf(first, sizeof(first), "%.*s", (int)strcspn(membership->controllers, ","),
+			membership->controllers);
+		if (membership->mount_point || v2 != (*first == '\0') ||
+			(!v2 && !cgroup_list_has(options, first)))
+			continue;
+		membership->mount_root = unescape(root);
+		membership->mount_point = unescape(mount_point);
+		return;
+	}
+}
+
+/* "31 23 0:28 ROOT MOUNT_POINT options optional… - TYPE SOURCE SUPER_OPTIONS" */
+static int find_mounts(struct arena *arena, struct memberships *memberships, struct error *err)
+{
+	char *text = read_proc(arena, "/proc/self/mountinfo", err), *line;
+
+	if (!text)
+		return -1;
+	while ((line = strsep(&text, "\n"))) {
+		char *separator = strstr(line, " - cgroup"), *type, *root, *mount_point;
+
+		if (!separator)
+			continue;
+		*separator = '\0';
+		separator += strlen(" - ");
+		for (int field = 0; field < 3; field++)
+			strsep(&line, " ");
+		root = strsep(&line, " ");
+		mount_point = strsep(&line, " ");
+		type = strsep(&separator, " ");
+		strsep(&separator, " "); /* the source */
+		if (mount_point && separator)
+			match_mount(memberships, type, separator, root, mount_point);
+	}
+	return 0;
+}
+
+static bool is_pure_v2(void)
+{
+	struct statfs file_system;
+
+	return statfs(v2_mount_point, &file_system) == 0 && file_system.f_type == CGROUP2_SUPER_MAGIC;
+}
+
+/* Also where v2 is mounted elsewhere, and nothing of v1 is. */
+static bool has_v1(const struct memberships *memberships)
+{
+	for (size_t i = 0; i < memberships->count; i++)
+		if (*memberships->items[i].controllers && memberships->items[i].mount_point)
+			return true;
+	return false;
+}
+
+/* Removes empty and "." components, and ".." with what is before it: never above the root. */
+static char *clean_path(struct arena *arena, const char *path)
+{
+	char *clean = arena_alloc(arena, strlen(path) + 2);
+	size_t length = 0;
+
+	while (*path) {
+		size_t component = strcspn(path, "/");
+
+		if (component == 2 && strncmp(path, "..", 2) == 0) {
+			while (length > 0 && clean[--length] != '/')
+				;
+		} else if (component > 0 && !(component == 1 && *path == '.')) {
+			clean[length++] = '/';
+			memcpy(clean + length, path, component);
+			length += component;
+		}
+		path += component + (path[component] == '/');
+	}
+	clean[length] = '\0';
+	return clean;
+}
+
+static int check_path(const char *path, struct error *err)
+{
+	for (const char *character = path; *character; character++)
+		if ((unsigned char)*character < ' ')
+			return error_set(err, 0, "linux.cgroupsPath: has a control character");
+	return 0;
+}
+
+/* Our own cgroup's path below the mount point, "" for its root; NULL where the mount does not show it. */
+static char *own_path(struct arena *arena, const struct membership *membership)
+{
+	size_t length = strlen(membership->mount_root);
+
+	if (length == 1) /* "/" */
+		return clean_path(arena, membership->own);
+	if (strncmp(membership->own, membership->mount_root, length) != 0 ||
+		(membership->own[length] != '/' && membership->own[length] != '\0'))
+		return NULL;
+	return clean_path(arena, membership->own + length);
+}
+
+/* v2 forbids processes in a cgroup whose children have controllers, and we are in ours: so beside it. */
+static char *parent_path(struct arena *arena, char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	return slash ? arena_strndup(arena, path, slash - path) : path;
+}
+
+static void add_hierarchy(
+	struct cgroup *cgroup, const char *controllers, const char *mount_point, const char *path)
+{
+	size_t index = cgroup->count++;
+
+	cgroup->hierarchies[index] = (struct cgroup_hierarchy){
+		.controllers = controllers, .mount_point = mount_point, .path = path
+	};
+	cgroup->directories[index] = (struct cgroup_directory){ .hierarchy = &cgroup->hierarchies[index],
+		.path = arena_printf(cgroup->arena, "%s%s", mount_point, path),
+		.fd = -1,
+		.entry = -1 };
+}
+
+static struct cgroup *new_cgroup(struct arena *arena, size_t hierarchies)
+{
+	struct cgroup *cgroup = arena_alloc(arena, sizeof(*cgroup));
+
+	cgroup->arena = arena;
+	cgroup->hierarchies = arena_array(arena, hierarchies, sizeof(*cgroup->hierarchies));
+	cgroup->directories = arena_array(arena, hierarchies, sizeof(*cgroup->directories));
+	return cgroup;
+}
+
+static int memberships_load(struct arena *arena, struct memberships *memberships, struct error *err)
+{
+	return read_memberships(arena, memberships, err) < 0 ? -1 : find_mounts(arena, memberships, err);
+}
+
+/* Whether somebody was in it before us: looked up once, before anything is made. */
+static bool has_processes(const struct cgroup *cgroup)
+{
+	for (size_t i = 0; i < cgroup->count; i++) {
+		_cleanup_free_ char *file = NULL;
+		_cleanup_close_ int fd = -1;
+		char character;
+
+		if (asprintf(&file, "%s/cgroup.procs", cgroup->directories[i].path) < 0)
+			return true;
+		fd = open(file, O_RDONLY | O_CLOEXEC);
+		if (fd >= 0 && read(fd, &character, 1) > 0)
+			return true;
+	}
+	return false;
+}
+
+static int locate_relative(
+	struct cgroup *cgroup, const struct membership *membership, const char *below, struct error *err)
+{
+	char *own = own_path(cgroup->arena, membership);
+
+	if (!own)
+		return error_set(err, 0,
+			"linux.cgroupsPath: is relative to our own cgroup, but the mount at %s does not show "
+			"%s; use an "
+			"absolute path",
+			membership->mount_point, membership->own);
+	if (cgroup->unified)
+		own = parent_path(cgroup->arena, own);
+	add_hierarchy(cgroup, membership->controllers, membership->mount_point,
+		arena_printf(cgroup->arena, "%s%s", own, below));
+	return 0;
+}
+
+static int locate_all(struct cgroup *cgroup, const struct memberships *memberships, const char *below,
+	bool relative, struct error *err)
+{
+	for (size_t i = 0; i < memberships->count; i++) {
+		const struct membership *membership = &memberships->items[i];
+
+		if (!membership->mount_point)
+			continue;
+		if (!relative)
+			add_hierarchy(cgroup, membership->controllers, membership->mount_point, below);
+		else if (locate_relative(cgroup, membership, below, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *cgroups_path, const char *id,
+	bool rootless, struct cgroup **result, struct error *err)
+{
+	struct memberships memberships = { 0 };
+	bool unified = is_pure_v2(), relative;
+	struct cgroup *cgroup;
+	const char *below;
+
+	*result = NULL;
+	if (manager == CGROUP_MANAGER_DISABLED)
+		return 0;
+	if (manager == CGROUP_MANAGER_SYSTEMD)
+		return error_set(err, 0,
+			"--systemd-cgroup: this build has no systemd driver; leave it out, to use cgroupfs");
+	if (cgroups_path && strchr(cgroups_path, '\n'))
+		return cgroup_recall(arena, cgroups_path, result, err);
+	if (!cgroups_path || !*cgroups_path)
+		cgroups_path = id;
+	relative = *cgroups_path != '/';
+	below = clean_path(arena, cgroups_path);
+	if (check_path(below, err) < 0)
+		return -1;
+	if (!*below)
+		return error_set(
+			err, 0, "linux.cgroupsPath: \"%s\" names no cgroup below the root", cgroups_path);
+	/* The commonest case needs neither file, and mountinfo is long where many containers run. */
+	if ((!unified || relative) && memberships_load(arena, &memberships, err) < 0)
+		return -1;
+	cgroup = new_cgroup(arena, memberships.count + 1);
+	cgroup->rootless = rootless;
+	cgroup->unified = unified || !has_v1(&memberships);
+	if (unified && !relative)
+		add_hierarchy(cgroup, "", v2_mount_point, below);
+	else if (locate_all(cgroup, &memberships, below, relative, err) < 0)
+		return -1;
+	cgroup->path = below;
+	*result = cgroup;
+	return 0;
+}
+
+void cgroup_examine(struct cgroup *cgroup)
+{
+	if (!cgroup->examined)
+		cgroup->joined = has_processes(cgroup);
+	cgroup->examined = true;
+}
+
+/* "owned /a" or "joined /a", "rootless" or "privileged"; then a line per hierarchy: "memory:/a/b". */
+const char *cgroup_save(struct arena *arena, struct cgroup *cgroup)
+{
+	char *text;
+
+	if (!cgroup)
+		return NULL;
+	cgroup_examine(cgroup);
+	text = arena_printf(arena, "%s %s %s", cgroup->joined ? "joined" : "owned",
+		cgroup->rootless ? "rootless" : "privileged", cgroup->path);
+	for (size_t i = 0; i < cgroup->count; i++)
+		text = arena_printf(arena, "%s\n%s:%s", text, cgroup->hierarchies[i].controllers,
+			cgroup->hierarchies[i].path);
+	return text;
+}
+
+static const char *mount_point_of(const struct memberships *memberships, const char *controllers)
+{
+	for (size_t i = 0; i < memberships->count; i++)
+		if (strcmp(memberships->items[i].controllers, controllers) == 0)
+			return memberships->items[i].mount_point;
+	return NULL;
+}
+
+int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **result, struct error *err)
+{
+	struct memberships memberships = { 0 };
+	bool unified = is_pure_v2();
+	struct cgroup *cgroup;
+	char *text, *line, *word;
+
+	*result = NULL;
+	if (!saved)
+		return 0;
+	text = arena_strdup(arena, saved);
+	line = strsep(&text, "\n");
+	if (!unified && memberships_load(arena, &memberships, err) < 0)
+		return -1;
+	cgroup = new_cgroup(arena, memberships.count + 1);
+	cgroup->unified = unified || !has_v1(&memberships);
+	word = strsep(&line, " ");
+	cgroup->joined = strcmp(word, "joined") == 0;
+	cgroup->examined = true;
+	word = strsep(&line, " ");
+	cgroup->rootless = word && strcmp(word, "rootless") == 0;
+	cgroup->path = line ? line : "";
+	while ((line = strsep(&text, "\n"))) {
+		const char *controllers = strsep(&line, ":");
+		const char *mount_point =
+			unified ? v2_mount_point : mount_point_of(&memberships, controllers);
+
+		if (!line || !mount_point || cgroup->count > memberships.count)
+			return error_set(err, 0,
+				"the cgroup hierarchy \"%s\" that the container is in is not mounted any "
+				"more",
+				controllers);
+		add_hierarchy(cgroup, controllers, mount_point, line);
+	}
+	*result = cgroup;
+	return 0;
+}

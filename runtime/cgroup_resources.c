@@ -1,0 +1,131 @@
+/* linux.resources: what v1 and v2 have in the same form, or what on a hybrid host only the v2 hierarchy has.
+ */
+#include "runtime/cgroup_internal.h"
+
+#include <string.h>
+
+int cgroup_check_usage(
+	struct cgroup *cgroup, const struct oci_memory *memory, const char *usage_file, struct error *err)
+{
+	struct cgroup_directory *directory = cgroup_controller(cgroup, "memory");
+	char usage[32];
+
+	if (!memory->check_before_update.value || memory->limit.value <= 0)
+		return 0;
+	if (!directory || !cgroup_directory_open(directory) ||
+		!cgroup_read(directory->fd, usage_file, usage, sizeof(usage)))
+		return error_set(err, directory ? errno : 0,
+			"linux.resources.memory.checkBeforeUpdate: cannot read how much is used");
+	if (strtoull(usage, NULL, 10) <= (uint64_t)memory->limit.value)
+		return 0;
+	return error_set(err, EBUSY,
+		"linux.resources.memory.limit: %" PRId64 " is less than the %s bytes that are in use",
+		memory->limit.value, usage);
+}
+
+bool cgroup_devices_matter(const struct cgroup *cgroup)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	unsigned int inside, outside, count;
+
+	if (cgroup->rootless)
+		return false;
+	file = fopen("/proc/self/uid_map", "re");
+	return !file || fscanf(file, "%u %u %u", &inside, &outside, &count) != 3 || count == UINT32_MAX;
+}
+
+static int apply_hugepage(struct cgroup *cgroup, const struct oci_hugepage_limit *limit, size_t index,
+	bool v2, struct error *err)
+{
+	char property[64], file[64], reservations[64], text[32];
+
+	snprintf(property, sizeof(property), "hugepageLimits[%zu]", index);
+	if (strpbrk(limit->page_size, "/.") || strlen(limit->page_size) > 16)
+		return error_set(err, 0, "linux.resources.%s.pageSize: \"%s\" is not a size such as \"2MB\"",
+			property, limit->page_size);
+	snprintf(file, sizeof(file), "hugetlb.%s.%s", limit->page_size, v2 ? "max" : "limit_in_bytes");
+	snprintf(reservations, sizeof(reservations), "hugetlb.%s.rsvd.%s", limit->page_size,
+		v2 ? "max" : "limit_in_bytes");
+	snprintf(text, sizeof(text), "%" PRIu64, limit->limit.value);
+	if (cgroup_set(cgroup, "hugetlb", file, property, err, "%s", text) < 0)
+		return -1;
+	/* Reservations (Linux 5.7) too, so that mmap() fails instead of a later access being killed. */
+	if (!cgroup_try(cgroup, "hugetlb", reservations, text) && errno != ENOENT)
+		return cgroup_set_failed(cgroup, "hugetlb", reservations, property, text, err);
+	return 0;
+}
+
+int cgroup_apply_hugepages(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	const struct cgroup_directory *directory = cgroup_controller(cgroup, "hugetlb");
+	bool v2 = directory && hierarchy_is_v2(directory->hierarchy);
+
+	for (size_t i = 0; i < resources->hugepage_limits.count; i++)
+		if (apply_hugepage(cgroup, &resources->hugepage_limits.items[i], i, v2, err) < 0)
+			return -1;
+	return 0;
+}
+
+int cgroup_apply_rdma(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	for (size_t i = 0; i < resources->rdma.count; i++) {
+		const struct oci_rdma *rdma = &resources->rdma.items[i];
+		char handles[32] = "", objects[32] = "";
+
+		if (rdma->hca_handles.set)
+			snprintf(handles, sizeof(handles), " hca_handle=%u", rdma->hca_handles.value);
+		if (rdma->hca_objects.set)
+			snprintf(objects, sizeof(objects), " hca_object=%u", rdma->hca_objects.value);
+		if (cgroup_set(cgroup, "rdma", "rdma.max", "rdma", err, "%s%s%s", rdma->device, handles,
+			    objects) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Some files (io.max) take one line per write(2). */
+static int write_lines(struct cgroup_directory *directory, const char *file, char *lines, struct error *err)
+{
+	char *line;
+
+	while ((line = strsep(&lines, "\n"))) {
+		if (!*line && lines)
+			continue;
+		if (!cgroup_write(directory->fd, file, line))
+			return error_set(err, errno, "linux.resources.unified: cannot write \"%s\" to %s/%s",
+				line, directory->path, file);
+		if (lines && !*lines)
+			break; /* the end of the last line */
+	}
+	return 0;
+}
+
+int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	struct cgroup_directory *directory = cgroup_v2_directory(cgroup);
+
+	for (size_t i = 0; i < resources->unified.count; i++) {
+		const struct string_pair *pair = &resources->unified.items[i];
+
+		if (strchr(pair->key, '/') || pair->key[0] == '.')
+			return error_set(err, 0,
+				"linux.resources.unified: \"%s\" is not the name of a cgroup file",
+				pair->key);
+		if (!directory)
+			return error_set(err, 0,
+				"linux.resources.unified: \"%s\": is for cgroup v2, which this host does not "
+				"have",
+				pair->key);
+		if (!cgroup_directory_open(directory))
+			return error_set(
+				err, errno, "linux.resources.unified: the container has no v2 cgroup");
+		if (!cgroup_has(cgroup, "", pair->key))
+			return error_set(err, 0,
+				"linux.resources.unified: there is no %s/%s: the controller is not there or "
+				"not enabled",
+				directory->path, pair->key);
+		if (write_lines(directory, pair->key, arena_strdup(cgroup->arena, pair->value), err) < 0)
+			return -1;
+	}
+	return 0;
+}

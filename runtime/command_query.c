@@ -1,0 +1,169 @@
+/* state, list, ps. */
+#include "runtime/command.h"
+#include "runtime/state.h"
+#include "spec/cleanup.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const container_only[] = { "CONTAINER", NULL };
+static const char *const formats[] = { "table", "json", NULL };
+enum format { FORMAT_TABLE, FORMAT_JSON };
+
+struct listed {
+	struct state *state;
+	struct cgroup *cgroup;
+	enum container_status status;
+};
+
+static int look_up(struct invocation_context *context, const char *id, struct listed *listed)
+{
+	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
+
+	if (state_open(context->arena, context->global->root, id, &directory, &context->err) < 0 ||
+		state_load(context->arena, &directory, &listed->state, &context->err) < 0 ||
+		state_cgroup(context->arena, listed->state, &listed->cgroup, &context->err) < 0)
+		return -1;
+	listed->status = state_status(&directory, listed->state, listed->cgroup);
+	return 0;
+}
+
+/* root or the number: names would need the host's user database. */
+static const char *owner_name(struct arena *arena, const struct state *state)
+{
+	return state->owner.value == 0 ? "root" : arena_printf(arena, "%u", state->owner.value);
+}
+
+/* The OCI state, and what crun and runc add to it. */
+static struct json *state_json(struct arena *arena, const struct listed *listed)
+{
+	struct oci_state oci = state_oci(listed->state, listed->status);
+	struct json *tree;
+
+	oci.pid = (struct optional_int64){ true, oci.pid.value };
+	tree = oci_state_write(arena, &oci);
+	if (listed->state->rootfs)
+		json_set(arena, tree, "rootfs", json_new_string(arena, listed->state->rootfs));
+	json_set(arena, tree, "created", json_new_string(arena, listed->state->created));
+	json_set(arena, tree, "owner", json_new_string(arena, owner_name(arena, listed->state)));
+	return tree;
+}
+
+static void print_json(struct arena *arena, const struct json *tree)
+{
+	size_t length;
+
+	puts(json_format(arena, tree, true, &length));
+}
+
+int command_state(struct invocation_context *context)
+{
+	struct string_list arguments;
+	struct listed listed;
+	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
+
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	if (look_up(context, arguments.items[0], &listed) < 0)
+		return -1;
+	print_json(context->arena, state_json(context->arena, &listed));
+	return 0;
+}
+
+static void print_row(struct arena *arena, const struct listed *listed)
+{
+	long long pid = listed->status == CONTAINER_STOPPED ? 0 : (long long)listed->state->pid.value;
+
+	printf("%-24s %-10lld %-9s %-32s %-31s %s\n", listed->state->id, pid,
+		container_status_name(listed->status), listed->state->bundle, listed->state->created,
+		owner_name(arena, listed->state));
+}
+
+static void list_one(
+	struct invocation_context *context, const char *id, int format, bool quiet, struct json *all)
+{
+	struct listed listed;
+
+	/* One that is just being made, or removed, is not listed. */
+	if (look_up(context, id, &listed) < 0)
+		return;
+	if (quiet)
+		puts(id);
+	else if (format == FORMAT_JSON)
+		json_append(context->arena, all, state_json(context->arena, &listed));
+	else
+		print_row(context->arena, &listed);
+}
+
+int command_list(struct invocation_context *context)
+{
+	struct {
+		int format;
+		bool quiet;
+	} options = { 0 };
+	const struct option table[] = {
+		OPTION(__typeof__(options), format, "format", 'f', CHOICE, "table|json", "how to print it",
+			.choices = formats),
+		OPTION(__typeof__(options), quiet, "quiet", 'q', FLAG, NULL, "only the ids"),
+	};
+	_cleanup_closedir_ DIR *directory = NULL;
+	struct string_list arguments;
+	struct json *all = json_new_array(context->arena);
+	struct dirent *entry;
+	const char *root;
+	int result = COMMAND_PARSE(context, table, &options, NULL, 0, &arguments);
+
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	if (state_root(context->arena, context->global->root, &root, &context->err) < 0)
+		return -1;
+	directory = opendir(root);
+	if (!directory && errno != ENOENT)
+		return error_set(&context->err, errno, "cannot read %s", root);
+	if (!options.quiet && options.format == FORMAT_TABLE)
+		printf("%-24s %-10s %-9s %-32s %-31s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
+			"OWNER");
+	while (directory && (entry = readdir(directory)))
+		if (entry->d_name[0] != '.')
+			list_one(context, entry->d_name, options.format, options.quiet, all);
+	if (!options.quiet && options.format == FORMAT_JSON)
+		print_json(context->arena, all);
+	return 0;
+}
+
+int command_ps(struct invocation_context *context)
+{
+	struct {
+		int format;
+	} options = { 0 };
+	const struct option table[] = {
+		OPTION(__typeof__(options), format, "format", 'f', CHOICE, "table|json", "how to print it",
+			.choices = formats),
+	};
+	struct json *all = json_new_array(context->arena);
+	struct string_list arguments;
+	struct listed listed;
+	pid_t *pids;
+	size_t count;
+	int result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
+
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	if (look_up(context, arguments.items[0], &listed) < 0)
+		return -1;
+	if (!listed.cgroup)
+		return error_set(
+			&context->err, 0, "the container has no cgroup that would tell its processes");
+	if (cgroup_processes(context->arena, listed.cgroup, &pids, &count, &context->err) < 0)
+		return -1;
+	if (options.format == FORMAT_TABLE)
+		puts("PID");
+	for (size_t i = 0; i < count; i++)
+		if (options.format == FORMAT_JSON)
+			json_append(context->arena, all, json_new_integer(context->arena, pids[i]));
+		else
+			printf("%d\n", pids[i]);
+	if (options.format == FORMAT_JSON)
+		print_json(context->arena, all);
+	return 0;
+}

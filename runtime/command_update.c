@@ -1,0 +1,116 @@
+/* update: limits from a file (resources, as in config.json) or from options. */
+#include "runtime/command.h"
+#include "runtime/state.h"
+#include "spec/cleanup.h"
+
+#include <string.h>
+
+struct update_words {
+	const char *resources, *cpus, *mems;
+	struct optional_uint64 blkio_weight, cpu_period, cpu_rt_period, cpu_share;
+	struct optional_int64 cpu_quota, cpu_rt_runtime, cpu_idle, memory, reservation, swap, kernel,
+		kernel_tcp, pids;
+};
+
+#define UPDATE(member, ...) OPTION(struct update_words, member, __VA_ARGS__)
+static const struct option update_options[] = {
+	UPDATE(resources, "resources", 'r', STRING, "FILE",
+		"as linux.resources of config.json; - is standard input"),
+	UPDATE(blkio_weight, "blkio-weight", 0, UNSIGNED, "N", "weight of block i/o, 10 to 1000"),
+	UPDATE(cpu_period, "cpu-period", 0, UNSIGNED, "MICROSECONDS", "the period of --cpu-quota"),
+	UPDATE(cpu_quota, "cpu-quota", 0, INTEGER, "MICROSECONDS", "CPU time in a period"),
+	UPDATE(cpu_share, "cpu-share", 0, UNSIGNED, "N", "weight of CPU time"),
+	UPDATE(cpu_rt_period, "cpu-rt-period", 0, UNSIGNED, "MICROSECONDS", "the period of --cpu-rt-runtime"),
+	UPDATE(cpu_rt_runtime, "cpu-rt-runtime", 0, INTEGER, "MICROSECONDS",
+		"real-time CPU time in a period"),
+	UPDATE(cpu_idle, "cpu-idle", 0, INTEGER, "0|1", "run only when nobody else wants to"),
+	UPDATE(cpus, "cpuset-cpus", 0, STRING, "LIST", "CPUs to use"),
+	UPDATE(mems, "cpuset-mems", 0, STRING, "LIST", "memory nodes to use"),
+	UPDATE(memory, "memory", 0, INTEGER, "BYTES", "memory"),
+	UPDATE(reservation, "memory-reservation", 0, INTEGER, "BYTES", "memory that is not reclaimed first"),
+	UPDATE(swap, "memory-swap", 0, INTEGER, "BYTES", "memory and swap; -1 is no limit"),
+	UPDATE(kernel, "kernel-memory", 0, INTEGER, "BYTES", "kernel memory"),
+	UPDATE(kernel_tcp, "kernel-memory-tcp", 0, INTEGER, "BYTES", "kernel memory of TCP buffers"),
+	UPDATE(pids, "pids-limit", 0, INTEGER, "N", "number of processes; -1 is no limit"),
+};
+
+static int from_file(
+	struct arena *arena, const char *path, struct oci_resources **resources, struct error *err)
+{
+	struct json *tree;
+	int result;
+
+	if (strcmp(path, "-") == 0)
+		result = json_parse_fd(arena, STDIN_FILENO, "standard input", JSON_STRICT, &tree, err);
+	else
+		result = json_parse_file(arena, path, JSON_STRICT, &tree, err);
+	if (result < 0)
+		return -1;
+	return oci_resources_read(arena, tree, path, resources, err);
+}
+
+static int from_words(struct arena *arena, const struct update_words *words, struct oci_resources **resources,
+	struct error *err)
+{
+	struct oci_resources *new = arena_alloc(arena, sizeof(*new));
+
+	new->memory = arena_alloc(arena, sizeof(*new->memory));
+	new->cpu = arena_alloc(arena, sizeof(*new->cpu));
+	*new->memory = (struct oci_memory){
+		.limit = words->memory,
+		.reservation = words->reservation,
+		.swap = words->swap,
+		.kernel = words->kernel,
+		.kernel_tcp = words->kernel_tcp,
+	};
+	*new->cpu = (struct oci_cpu){
+		.shares = words->cpu_share,
+		.period = words->cpu_period,
+		.quota = words->cpu_quota,
+		.realtime_period = words->cpu_rt_period,
+		.realtime_runtime = words->cpu_rt_runtime,
+		.idle = words->cpu_idle,
+		.cpus = words->cpus,
+		.mems = words->mems,
+	};
+	if (words->pids.set) {
+		new->pids = arena_alloc(arena, sizeof(*new->pids));
+		new->pids->limit = words->pids;
+	}
+	if (words->blkio_weight.set) {
+		if (words->blkio_weight.value > UINT16_MAX)
+			return error_set(err, 0, "--blkio-weight: at most %u", UINT16_MAX);
+		new->block_io = arena_alloc(arena, sizeof(*new->block_io));
+		new->block_io->weight = (struct optional_uint16){ true, (uint16_t)words->blkio_weight.value };
+	}
+	*resources = new;
+	return 0;
+}
+
+int command_update(struct invocation_context *context)
+{
+	static const char *const container_only[] = { "CONTAINER", NULL };
+	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
+	struct update_words words = { 0 };
+	struct oci_resources *resources;
+	struct string_list arguments;
+	struct cgroup *cgroup;
+	struct state *state;
+	int result = COMMAND_PARSE(context, update_options, &words, container_only, 0, &arguments);
+
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	if (state_open(context->arena, context->global->root, arguments.items[0], &directory, &context->err) <
+			0 ||
+		state_load(context->arena, &directory, &state, &context->err) < 0 ||
+		state_cgroup(context->arena, state, &cgroup, &context->err) < 0)
+		return -1;
+	if (state_status(&directory, state, cgroup) == CONTAINER_STOPPED)
+		return error_set(&context->err, 0, "container not running");
+	if (!cgroup)
+		return error_set(
+			&context->err, 0, "the container has no cgroup, so it has no limits to change");
+	result = words.resources ? from_file(context->arena, words.resources, &resources, &context->err)
+				 : from_words(context->arena, &words, &resources, &context->err);
+	return result < 0 ? -1 : cgroup_apply(cgroup, resources, false, &context->err);
+}

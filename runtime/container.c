@@ -1,0 +1,257 @@
+/* See container.h. */
+#include "runtime/container.h"
+
+#include "runtime/creation.h"
+#include "runtime/handshake.h"
+#include "runtime/hooks.h"
+#include "runtime/log.h"
+#include "runtime/removal.h"
+#include "runtime/supervise.h"
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+
+int container_create(
+	struct arena *arena, const struct container_options *options, int *exit_status, struct error *err)
+{
+	struct creation creation;
+	int result = -1;
+
+	creation_begin(&creation, arena, options);
+	creation.waits_for_start = true;
+	if (creation_load(&creation, err) == 0 && creation_take(&creation, err) == 0) {
+		result = creation_make(&creation, err);
+		if (result < 0)
+			creation_undo(&creation);
+	}
+	*exit_status = creation.child.exit_status;
+	creation_end(&creation);
+	return result;
+}
+
+static int run_poststart(const struct state *state, const struct oci_config *config, struct error *err)
+{
+	struct oci_state oci = state_oci(state, CONTAINER_RUNNING);
+
+	return config->hooks ? hooks_run(&config->hooks->poststart, "poststart", &oci, err) : 0;
+}
+
+static int run_in_foreground(struct creation *creation, int *exit_status, struct error *err)
+{
+	struct supervised child = {
+		.pid = creation->child.pid,
+		.pidfd = creation->child.pidfd,
+		.console_master = creation->child.console_master,
+		.shares_session = !creation->init.own_session,
+	};
+
+	if (run_poststart(&creation->state, creation->config, err) < 0)
+		return -1;
+	if (supervise(&child, exit_status, err) < 0)
+		return -1;
+	creation->child.pid = -1;
+	return 0;
+}
+
+static int make_and_run(
+	struct creation *creation, struct watcher *watcher, int *exit_status, struct error *err)
+{
+	int result;
+
+	if (creation_take(creation, err) < 0)
+		return -1;
+	if (watcher)
+		watcher_id_taken(watcher);
+	result = creation_make(creation, err);
+	if (result == 0 && creation->foreground)
+		result = run_in_foreground(creation, exit_status, err);
+	else if (result == 0)
+		result = run_poststart(&creation->state, creation->config, err);
+	if (result < 0)
+		*exit_status = creation->child.exit_status;
+	if (result < 0 || (creation->foreground && !creation->options->keep))
+		creation_undo(creation);
+	return result;
+}
+
+int container_run(
+	struct arena *arena, const struct container_options *options, int *exit_status, struct error *err)
+{
+	struct creation creation;
+	struct watcher watcher;
+	int result;
+
+	*exit_status = -1;
+	creation_begin(&creation, arena, options);
+	creation.foreground = !options->detach;
+	result = creation_load(&creation, err);
+	if (result == 0 && creation.foreground && !options->keep) {
+		result = watcher_start(&watcher, options->root, options->id, err);
+		if (result == 0) {
+			result = make_and_run(&creation, &watcher, exit_status, err);
+			watcher_end(&watcher);
+		}
+	} else if (result == 0) {
+		result = make_and_run(&creation, NULL, exit_status, err);
+		if (result == 0 && options->detach)
+			*exit_status = 0;
+	}
+	creation_end(&creation);
+	return result;
+}
+
+/* A container that exists, with all that is known of it. */
+struct existing {
+	struct state_directory directory;
+	struct state *state;
+	struct oci_config *config;
+	struct cgroup *cgroup;
+	enum container_status status;
+};
+
+static void cleanup_existing(struct existing *existing)
+{
+	cleanup_state_directory(&existing->directory);
+}
+#define _cleanup_existing_ _cleanup_(cleanup_existing)
+
+static int open_existing(
+	struct arena *arena, const char *root, const char *id, struct existing *existing, struct error *err)
+{
+	if (state_open(arena, root, id, &existing->directory, err) < 0 ||
+		state_load(arena, &existing->directory, &existing->state, err) < 0 ||
+		state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
+		return -1;
+	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);
+	return 0;
+}
+
+static int claim_start(const struct existing *existing, struct error *err)
+{
+	_cleanup_close_ int fifo = openat(
+		existing->directory.fd, STATE_START_FIFO, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+
+	if (existing->status == CONTAINER_STOPPED)
+		return error_set(err, 0, "cannot start a container that has stopped");
+	if (existing->status != CONTAINER_CREATED || fifo < 0)
+		return error_set(err, 0, "cannot start a container that is %s already",
+			container_status_name(existing->status));
+	/* Of two that start it at once, one removes it. */
+	if (unlinkat(existing->directory.fd, STATE_START_FIFO, 0) < 0)
+		return error_set(err, 0, "cannot start a container that is being started already");
+	return steal_fd(&fifo);
+}
+
+/* The init process has the fifo open until it executes the command, or dies. */
+static int wait_for_execution(const struct existing *existing, int fifo, struct error *err)
+{
+	_cleanup_close_ int fd =
+		openat(existing->directory.fd, STATE_START_ERROR, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	struct pollfd poll_fd = { .fd = fifo };
+	struct failure failure;
+
+	while (poll(&poll_fd, 1, -1) < 0)
+		if (errno != EINTR)
+			return error_set(err, errno, "cannot wait for the container to start");
+	if (fd >= 0 && read(fd, &failure, sizeof(failure)) == sizeof(failure)) {
+		*err = failure.error;
+		return -1;
+	}
+	unlinkat(existing->directory.fd, STATE_START_ERROR, 0);
+	return 0;
+}
+
+int container_start(struct arena *arena, const char *root, const char *id, struct error *err)
+{
+	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
+	_cleanup_close_ int fifo = -1;
+
+	if (open_existing(arena, root, id, &existing, err) < 0)
+		return -1;
+	fifo = claim_start(&existing, err);
+	if (fifo < 0)
+		return -1;
+	if (write(fifo, "", 1) != 1)
+		return error_set(err, errno, "cannot tell the container to start");
+	if (wait_for_execution(&existing, fifo, err) < 0)
+		return -1;
+	if (state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0)
+		return -1;
+	return run_poststart(existing.state, existing.config, err);
+}
+
+int container_kill(
+	struct arena *arena, const char *root, const char *id, int signal, bool all, struct error *err)
+{
+	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
+	_cleanup_close_ int pidfd = -1;
+
+	if (open_existing(arena, root, id, &existing, err) < 0)
+		return -1;
+	/* Processes can outlive the first one when they do not share its pid namespace. */
+	if (all && existing.cgroup)
+		return cgroup_kill(existing.cgroup, signal, err);
+	pidfd = state_pidfd(existing.state);
+	if (pidfd < 0)
+		return error_set(err, 0, "container not running");
+	if (pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
+		return error_set(err, errno, "cannot send signal %d to the container", signal);
+	return 0;
+}
+
+static void kill_and_wait(const struct existing *existing)
+{
+	_cleanup_close_ int pidfd = state_pidfd(existing->state);
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd < 0)
+		return;
+	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	/* A frozen process takes its death only when it is thawed. */
+	if (existing->cgroup && existing->status == CONTAINER_PAUSED)
+		cgroup_freeze(existing->cgroup, false, NULL);
+	while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
+/* What a create that was killed has left: no state, or one that says less. */
+static int delete_by_force(
+	struct arena *arena, const char *root, const char *id, struct existing *existing, struct error *err)
+{
+	if (state_open(arena, root, id, &existing->directory, err) < 0)
+		return err->number == ENOENT ? 0 : -1;
+	if (state_load(arena, &existing->directory, &existing->state, NULL) < 0)
+		return removal_run(arena, &existing->directory, NULL, NULL, NULL, err);
+	if (state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
+		return -1;
+	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);
+	kill_and_wait(existing);
+	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, NULL) < 0)
+		existing->config = NULL;
+	return removal_run(
+		arena, &existing->directory, existing->state, existing->cgroup, existing->config, err);
+}
+
+int container_delete(struct arena *arena, const char *root, const char *id, bool force, struct error *err)
+{
+	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
+
+	if (force)
+		return delete_by_force(arena, root, id, &existing, err);
+	if (open_existing(arena, root, id, &existing, err) < 0)
+		return -1;
+	if (existing.status == CONTAINER_RUNNING || existing.status == CONTAINER_PAUSED)
+		return error_set(err, 0,
+			"cannot delete container \"%s\" that is not stopped: it is %s (use --force)", id,
+			container_status_name(existing.status));
+	/* One that was only created has run nothing of its own. */
+	kill_and_wait(&existing);
+	if (state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0)
+		return -1;
+	return removal_run(arena, &existing.directory, existing.state, existing.cgroup, existing.config, err);
+}

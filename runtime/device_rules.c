@@ -1,0 +1,163 @@
+/* Device rules: from linux.resources.devices to what holds, for either version of cgroups.
+ *
+ * Must never yield something laxer than the rules say, in order.
+ */
+#include "runtime/device_rules.h"
+
+#include "spec/cleanup.h"
+
+#include <string.h>
+
+static const struct device_rule default_rules[] = {
+	{ true, 'c', -1, -1, DEVICE_MKNOD }, { true, 'b', -1, -1, DEVICE_MKNOD },
+	{ true, 'c', 1, 3, DEVICE_ALL },    /* null */
+	{ true, 'c', 1, 5, DEVICE_ALL },    /* zero */
+	{ true, 'c', 1, 7, DEVICE_ALL },    /* full */
+	{ true, 'c', 1, 8, DEVICE_ALL },    /* random */
+	{ true, 'c', 1, 9, DEVICE_ALL },    /* urandom */
+	{ true, 'c', 5, 0, DEVICE_ALL },    /* tty */
+	{ true, 'c', 5, 1, DEVICE_ALL },    /* console */
+	{ true, 'c', 5, 2, DEVICE_ALL },    /* ptmx */
+	{ true, 'c', 136, -1, DEVICE_ALL }, /* pts/N */
+};
+
+static int parse_access(const char *text, size_t index, unsigned int *access, struct error *err)
+{
+	*access = text ? 0 : DEVICE_ALL;
+	for (; text && *text; text++) {
+		switch (*text) {
+		case 'r':
+			*access |= DEVICE_READ;
+			break;
+		case 'w':
+			*access |= DEVICE_WRITE;
+			break;
+		case 'm':
+			*access |= DEVICE_MKNOD;
+			break;
+		default:
+			return error_set(err, 0,
+				"linux.resources.devices[%zu].access: '%c' is not one of r, w and m", index,
+				*text);
+		}
+	}
+	return 0;
+}
+
+static int parse_number(
+	const struct optional_int64 *number, size_t index, const char *key, int64_t *value, struct error *err)
+{
+	*value = number->set ? number->value : -1;
+	if (*value < -1 || *value > UINT32_MAX)
+		return error_set(err, 0, "linux.resources.devices[%zu].%s: %lld is not a device number",
+			index, key, (long long)*value);
+	return 0;
+}
+
+static int parse_rule(
+	const struct oci_device_rule *given, size_t index, struct device_rule *rule, struct error *err)
+{
+	const char *type = given->type && *given->type ? given->type : "a";
+
+	rule->allow = given->allow.value;
+	rule->type = *type == 'u' ? 'c' : *type; /* unbuffered: another word for a character device */
+	if (type[1] || !strchr("abc", rule->type))
+		return error_set(err, 0, "linux.resources.devices[%zu].type: \"%s\" is not one of a, b and c",
+			index, type);
+	if (parse_number(&given->major, index, "major", &rule->major, err) < 0 ||
+		parse_number(&given->minor, index, "minor", &rule->minor, err) < 0 ||
+		parse_access(given->access, index, &rule->access, err) < 0)
+		return -1;
+	if (rule->access == 0)
+		return error_set(err, 0,
+			"linux.resources.devices[%zu].access: is empty; say some of r, w and m", index);
+	/* As in the kernel's own list: "a" is everything, whatever else the rule says. */
+	if (rule->type == 'a')
+		*rule = (struct device_rule){ rule->allow, 'a', -1, -1, DEVICE_ALL };
+	return 0;
+}
+
+int device_rules_make(struct arena *arena, const struct oci_resources *resources, struct device_rules *rules,
+	struct error *err)
+{
+	size_t given = resources ? resources->devices.count : 0, first = 0;
+	struct device_rule *parsed = arena_array(arena, given + 1, sizeof(*parsed));
+
+	parsed[0] = (struct device_rule){ false, 'a', -1, -1, DEVICE_ALL };
+	for (size_t i = 0; i < given; i++) {
+		if (parse_rule(&resources->devices.items[i], i, &parsed[i + 1], err) < 0)
+			return -1;
+		if (parsed[i + 1].type == 'a')
+			first = i + 1;
+	}
+	rules->items = arena_array(arena, given + 1 + ARRAY_SIZE(default_rules), sizeof(*rules->items));
+	rules->items[0] = parsed[first];
+	rules->count = 1;
+	if (!parsed[first].allow) {
+		memcpy(&rules->items[1], default_rules, sizeof(default_rules));
+		rules->count += ARRAY_SIZE(default_rules);
+	}
+	for (size_t i = first + 1; i < given + 1; i++)
+		rules->items[rules->count++] = parsed[i];
+	return 0;
+}
+
+static bool covers(int64_t wide, int64_t narrow)
+{
+	return wide < 0 || wide == narrow;
+}
+
+static bool rule_covers(const struct device_rule *wide, const struct device_rule *narrow)
+{
+	return covers(wide->major, narrow->major) && covers(wide->minor, narrow->minor);
+}
+
+static bool rules_overlap(const struct device_rule *a, const struct device_rule *b)
+{
+	return a->type == b->type && (a->access & b->access) &&
+	       (covers(a->major, b->major) || covers(b->major, a->major)) &&
+	       (covers(a->minor, b->minor) || covers(b->minor, a->minor));
+}
+
+/* Removes from the exception that an earlier rule made what the later one is about: the kernel does so by itself only for
+ * one that is written the same. */
+static int flatten_pair(struct arena *arena, const struct device_rule *later,
+	const struct device_rule *earlier, struct device_rules *flat, struct error *err)
+{
+	struct device_rule *rule;
+
+	/* Permission to make nodes alone opens nothing, and the default one for all nodes cannot be cut. */
+	if (!rules_overlap(later, earlier) || earlier->access == DEVICE_MKNOD)
+		return 0;
+	if (!rule_covers(later, earlier))
+		return error_set(err, 0,
+			"linux.resources.devices: cgroup v1 cannot %s %c %lld:%lld within the wider %c "
+			"%lld:%lld of a rule "
+			"before it (-1 is any); name its devices one by one",
+			later->allow ? "allow" : "deny", later->type, (long long)later->major,
+			(long long)later->minor, earlier->type, (long long)earlier->major,
+			(long long)earlier->minor);
+	rule = arena_push(arena, &flat->items, &flat->count, sizeof(*rule));
+	*rule = *earlier;
+	rule->allow = later->allow;
+	rule->access = earlier->access & later->access;
+	return 0;
+}
+
+int device_rules_flatten(
+	struct arena *arena, const struct device_rules *rules, struct device_rules *flat, struct error *err)
+{
+	bool exceptions_allow = !rules->items[0].allow;
+
+	*flat = (struct device_rules){ 0 };
+	for (size_t i = 0; i < rules->count; i++) {
+		const struct device_rule *rule = &rules->items[i];
+
+		for (size_t j = 1; j < i; j++)
+			if (rule->allow != exceptions_allow && rules->items[j].allow == exceptions_allow &&
+				flatten_pair(arena, rule, &rules->items[j], flat, err) < 0)
+				return -1;
+		*(struct device_rule *)arena_push(arena, &flat->items, &flat->count, sizeof(*rule)) = *rule;
+	}
+	return 0;
+}

@@ -1,0 +1,348 @@
+/* See front_door.h. */
+#include "runtime/front_door.h"
+
+#include "runtime/bundle.h"
+#include "runtime/check.h"
+#include "runtime/command_line.h"
+#include "runtime/container.h"
+#include "runtime/hook_path.h"
+#include "runtime/log.h"
+#include "runtime/seal.h"
+#include "spec/cleanup.h"
+#include "spec/compile.h"
+#include "spec/policy_load.h"
+
+#include <string.h>
+#include <sys/random.h>
+
+#define NODE_CONFIGURATION "/etc/fence"
+
+enum { EXIT_FENCE_FAILED = 125 };
+
+extern char **environ;
+
+struct front_door_options {
+	const char *policy, *proxy, *dns, *shell_line, *bundle;
+	struct string_list allow, ports;
+	bool debug, terminal;
+};
+
+#define CHOICE(member, ...) OPTION(struct front_door_options, member, __VA_ARGS__)
+
+static const struct option policy_options[] = {
+	CHOICE(policy, "policy", 's', STRING, "FILE|NAME",
+		"the policy: a file, or the name of a built-in one"),
+	CHOICE(proxy, "proxy", 0, STRING, "URL",
+		"send everything through socks5://[USER:PASSWORD@]HOST:PORT"),
+	CHOICE(dns, "dns", 0, STRING, "HOST:PORT", "ask this resolver"),
+	CHOICE(allow, "allow", 0, LIST, "HOST[:PORT]",
+		"a name, *.name, address or range that may be reached; repeatable"),
+	CHOICE(ports, "port", 'p', LIST, "[ADDRESS:]PORT[:INNER]",
+		"a port inside that the host may connect to; repeatable"),
+	CHOICE(debug, "debug", 'd', FLAG, NULL, "say what was decided, on standard error"),
+	CHOICE(shell_line, "command", 'c', STRING, "LINE", "run this line by bash, or by sh without one"),
+};
+
+static const struct option spec_options[] = {
+	CHOICE(bundle, "bundle", 'b', STRING, "DIRECTORY",
+		"where to write it: new, or empty (default: the working directory)"),
+	CHOICE(terminal, "tty", 't', FLAG, NULL, "the program gets a terminal of its own"),
+};
+
+/* All that one use of the front door is about, from its words to what the compiler makes of them. */
+struct front_door {
+	struct arena *arena;
+	struct front_door_options options;
+	struct policy *policy;
+	struct facts facts;
+	struct invocation invocation;
+	struct compiled compiled;
+	struct container_options container;
+};
+
+/* ---- the words ---- */
+
+static int parse(struct front_door *door, int argc, char **argv, bool spec, struct string_list *words,
+	bool *help, struct error *err)
+{
+	const struct option_table tables[] = {
+		{ policy_options, ARRAY_SIZE(policy_options), &door->options },
+		{ spec_options, ARRAY_SIZE(spec_options), &door->options },
+	};
+	/* The first word that is no option is the program; what follows is its own. */
+	const struct command_line line = {
+		.tables = tables,
+		.table_count = spec ? 2 : 1,
+		.positional_before_rest = 1,
+	};
+
+	if (command_line_parse(door->arena, &line, argc, argv, words, help, err) < 0)
+		return -1;
+	if (!*help)
+		return 0;
+	printf("Usage: fence %s[OPTION…] -- PROGRAM [ARGUMENT…]\n       fence %s[OPTION…] -c LINE\n\n",
+		spec ? "spec " : "", spec ? "spec " : "");
+	for (size_t i = 0; i < line.table_count; i++)
+		command_line_help(&tables[i]);
+	return 0;
+}
+
+static bool in_search_path(struct arena *arena, const char *program)
+{
+	const char *path = getenv("PATH"), *end;
+
+	for (; path && *path; path = *end ? end + 1 : end) {
+		end = strchrnul(path, ':');
+		if (access(arena_printf(arena, "%.*s/%s", (int)(end - path), path, program), X_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int choose_program(struct front_door *door, const struct string_list *words, struct error *err)
+{
+	const char *line = door->options.shell_line;
+	struct string_list *args = &door->invocation.args;
+
+	if (line && words->count)
+		return error_set(err, 0, "-c LINE is the whole program: \"%s\" after it is one too many",
+			words->items[0]);
+	if (!line && !words->count)
+		return error_set(err, 0,
+			"there is no program to run: fence [OPTION…] -- PROGRAM [ARGUMENT…], or fence -c "
+			"LINE");
+	if (line && !*line)
+		return error_set(err, 0, "-c: the line is empty");
+	if (!line) {
+		*args = *words;
+		return 0;
+	}
+	args->items = arena_array(door->arena, 3, sizeof(*args->items));
+	args->count = 3;
+	args->items[0] = in_search_path(door->arena, "bash") ? "bash" : "sh";
+	args->items[1] = "-c";
+	args->items[2] = line;
+	return 0;
+}
+
+/* "a,b" is two hosts: no rule holds a comma. */
+static void split_hosts(struct arena *arena, const struct string_list *given, struct string_list *hosts)
+{
+	for (size_t i = 0; i < given->count; i++) {
+		const char *word = given->items[i];
+
+		do {
+			size_t length = strcspn(word, ",");
+
+			if (length)
+				string_list_add(arena, hosts, arena_strndup(arena, word, length));
+			word += length;
+		} while (*word++);
+	}
+}
+
+/* ---- the policy ---- */
+
+static const char *user_configuration(struct arena *arena)
+{
+	const char *home = getenv("HOME"), *configuration = getenv("XDG_CONFIG_HOME");
+
+	if (configuration && configuration[0] == '/')
+		return arena_printf(arena, "%s/fence", configuration);
+	return home && home[0] == '/' ? arena_printf(arena, "%s/.config/fence", home) : NULL;
+}
+
+static int load_policy(struct front_door *door, struct error *err)
+{
+	const struct policy_sources sources = {
+		.node = NODE_CONFIGURATION,
+		.config_home = user_configuration(door->arena),
+		.home = door->invocation.home,
+		.chosen = door->options.policy,
+	};
+	struct policy_overrides overrides = {
+		.proxy = door->options.proxy,
+		.dns = door->options.dns,
+		.inbound = door->options.ports,
+	};
+
+	split_hosts(door->arena, &door->options.allow, &overrides.allow);
+	if (policy_load(door->arena, &sources, &door->policy, &door->compiled.notes, err) < 0)
+		return -1;
+	return policy_override(door->arena, door->policy, &overrides, err);
+}
+
+static int describe_invocation(struct front_door *door, struct error *err)
+{
+	struct invocation *invocation = &door->invocation;
+	_cleanup_free_ char *cwd = getcwd(NULL, 0);
+	const char *home = getenv("HOME");
+
+	if (!cwd)
+		return error_set(err, errno, "cannot tell the working directory");
+	if (cwd[0] != '/')
+		return error_set(
+			err, 0, "the working directory cannot be reached from here: change to another one");
+	invocation->cwd = arena_strdup(door->arena, cwd);
+	invocation->home = home && home[0] == '/' ? home : NULL;
+	invocation->uid = geteuid();
+	invocation->gid = getegid();
+	invocation->hook = hook_path(door->arena);
+	invocation->network_in_bundle = true;
+	for (char **variable = environ; *variable; variable++)
+		*(char **)arena_push(door->arena, &invocation->env.items, &invocation->env.count,
+			sizeof(char *)) = *variable;
+	return 0;
+}
+
+/* Everything that can be found wrong before anything is made. */
+static int understand(
+	struct front_door *door, int argc, char **argv, bool spec, bool *help, struct error *err)
+{
+	struct string_list words = { 0 };
+
+	if (parse(door, argc, argv, spec, &words, help, err) < 0)
+		return -1;
+	if (*help)
+		return 0;
+	if (spec && !words.count && !door->options.shell_line)
+		string_list_add(door->arena, &words, "sh");
+	if (choose_program(door, &words, err) < 0 || describe_invocation(door, err) < 0 ||
+		load_policy(door, err) < 0)
+		return -1;
+	return facts_gather(door->arena, door->policy, &door->invocation, &door->facts, err);
+}
+
+static void tell_notes(const struct front_door *door)
+{
+	for (size_t i = 0; i < door->compiled.notes.count; i++)
+		fprintf(stderr, "fence: %s\n", door->compiled.notes.items[i]);
+}
+
+static int write_bundle(struct front_door *door, const char *path, struct error *err)
+{
+	_cleanup_close_ int bundle = -1;
+
+	door->invocation.bundle = path;
+	if (compile_command(
+		    door->arena, door->policy, &door->facts, &door->invocation, &door->compiled, err) < 0)
+		return -1;
+	if (door->options.debug)
+		tell_notes(door);
+	bundle = bundle_open(path, err);
+	if (bundle < 0)
+		return -1;
+	return bundle_write(door->arena, bundle, &door->compiled, err);
+}
+
+/* ---- running ---- */
+
+static int prepare(void *data, struct arena *arena, const char *state_directory, int state_fd,
+	struct oci_config **config, struct error *err)
+{
+	struct front_door *door = data;
+	const char *cgroup;
+
+	(void)state_fd;
+	if (write_bundle(door, arena_printf(arena, "%s/bundle", state_directory), err) < 0)
+		return -1;
+	if (door->compiled.network && !door->facts.tun && !door->options.debug)
+		log_warning("/dev/net/tun cannot be opened: only programs that heed the proxy variables "
+			    "reach the network");
+	cgroup = oci_annotation(door->compiled.config, ANNOTATION_CGROUP);
+	if (cgroup && strcmp(cgroup, "disabled") == 0)
+		door->container.cgroup_manager = CGROUP_MANAGER_DISABLED;
+	*config = door->compiled.config;
+	return 0;
+}
+
+static const char *new_id(struct arena *arena)
+{
+	uint32_t number = 0;
+
+	/* Tells two apart that get the same pid in different namespaces; the state directory is the lock. */
+	if (getrandom(&number, sizeof(number), GRND_NONBLOCK) < 0)
+		number = 0;
+	return arena_printf(arena, "fence-%d-%08x", (int)getpid(), number);
+}
+
+static int run(struct front_door *door, int *exit_status, struct error *err)
+{
+	door->invocation.id = new_id(door->arena);
+	door->container = (struct container_options){
+		.id = door->invocation.id,
+		.cgroup_manager = CGROUP_MANAGER_CGROUPFS,
+		.prepare = prepare,
+		.prepare_data = door,
+	};
+	return container_run(door->arena, &door->container, exit_status, err);
+}
+
+int front_door_main(struct arena *arena, int argc, char **argv)
+{
+	struct front_door door = { .arena = arena };
+	struct error err = { 0 };
+	int exit_status = -1;
+	bool help;
+
+	if (seal_self(argv, &err) == 0 && understand(&door, argc, argv, false, &help, &err) == 0) {
+		if (help)
+			return 0;
+		if (run(&door, &exit_status, &err) == 0)
+			return exit_status;
+	}
+	log_error(&err);
+	return exit_status > 0 ? exit_status : EXIT_FENCE_FAILED;
+}
+
+/* The bundle's path goes into config.json, so it must be known in full; the directory itself may not exist yet. */
+static int absolute_path(
+	struct arena *arena, const char *path, const char *cwd, const char **absolute, struct error *err)
+{
+	const char *slash = strrchr(path, '/');
+	const char *parent = slash == path ? "/"
+			     : slash	   ? arena_strndup(arena, path, (size_t)(slash - path))
+					   : cwd;
+	const char *name = slash ? slash + 1 : path;
+	_cleanup_free_ char *resolved = NULL;
+
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+		parent = path;
+		name = NULL;
+	}
+	resolved = realpath(parent, NULL);
+	if (!resolved)
+		return error_set(err, errno, "cannot find %s, where the bundle is to be", parent);
+	*absolute = name ? arena_printf(arena, "%s/%s", strcmp(resolved, "/") == 0 ? "" : resolved, name)
+			 : arena_strdup(arena, resolved);
+	return 0;
+}
+
+int front_door_spec(struct arena *arena, int argc, char **argv)
+{
+	struct front_door door = { .arena = arena, .invocation = { .exported = true, .id = "fence" } };
+	struct error err = { 0 };
+	const char *path;
+	bool help;
+
+	if (understand(&door, argc, argv, true, &help, &err) == 0) {
+		if (help)
+			return 0;
+		door.invocation.terminal = door.options.terminal;
+		path = door.options.bundle ? door.options.bundle : ".";
+		if (absolute_path(arena, path, door.invocation.cwd, &path, &err) == 0 &&
+			write_bundle(&door, path, &err) == 0)
+			return 0;
+	}
+	log_error(&err);
+	return EXIT_FENCE_FAILED;
+}
+
+int front_door_check(struct arena *arena, int argc, char **argv)
+{
+	if (argc > 1) {
+		log_warning("check takes no words: \"%s\" is one too many", argv[1]);
+		return EXIT_FENCE_FAILED;
+	}
+	return check_host(hook_path(arena));
+}

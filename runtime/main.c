@@ -1,0 +1,206 @@
+/* The `fence` program: an OCI runtime's command line, and in front of it, where the first word is no command of that, the
+ * front door (front_door.h).
+ */
+#include "runtime/command.h"
+#include "runtime/front_door.h"
+#include "runtime/log.h"
+#include "runtime/reaper.h"
+#include "runtime/seal.h"
+#include "runtime/state.h"
+#include "spec/cleanup.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+static const char *const log_formats[] = { "text", "json", NULL };
+
+#define GLOBAL(member, ...) OPTION(struct global_options, member, __VA_ARGS__)
+const struct option global_options[] = {
+	GLOBAL(root, "root", 0, STRING, "DIRECTORY", "where the state of containers is kept"),
+	GLOBAL(log, "log", 0, STRING, "FILE", "append messages to this file too"),
+	GLOBAL(log_format, "log-format", 0, CHOICE, "text|json", "how messages are written",
+		.choices = log_formats),
+	GLOBAL(debug, "debug", 0, FLAG, NULL, "more messages"),
+	GLOBAL(cgroup_manager, "cgroup-manager", 0, CHOICE, "cgroupfs|systemd|disabled",
+		"who makes the cgroups", .choices = cgroup_manager_names),
+	GLOBAL(systemd_cgroup, "systemd-cgroup", 0, FLAG, NULL, "the same as --cgroup-manager=systemd"),
+	GLOBAL(version, "version", 'v', FLAG, NULL, "the version"),
+};
+const size_t global_option_count = ARRAY_SIZE(global_options);
+
+const struct command commands[] = {
+	{ "create", "[OPTION…] CONTAINER", "make a container; its program waits for `start`", command_create,
+		true },
+	{ "start", "CONTAINER", "let the program of a created container run", command_start },
+	{ "run", "[OPTION…] CONTAINER", "create and start, and wait for the end", command_run, true },
+	{ "exec", "[OPTION…] CONTAINER PROGRAM [ARGUMENT…]", "run another program in a container",
+		command_exec, true },
+	{ "state", "CONTAINER", "print the state as JSON", command_state },
+	{ "list", "[OPTION…]", "list the containers", command_list },
+	{ "ps", "[OPTION…] CONTAINER", "list the processes of a container", command_ps },
+	{ "kill", "[OPTION…] CONTAINER [SIGNAL]", "send a signal (default: TERM) to the first process",
+		command_kill },
+	{ "delete", "[OPTION…] CONTAINER", "remove a stopped container", command_delete },
+	{ "pause", "CONTAINER", "freeze all processes of a container", command_pause },
+	{ "resume", "CONTAINER", "thaw them", command_resume },
+	{ "update", "[OPTION…] CONTAINER", "change the limits of a container", command_update },
+	{ "spec", "[OPTION…] [-- PROGRAM…]", "write a config.json: a template, or what a policy comes to",
+		command_spec },
+	{ "features", "", "print what this runtime can do, as JSON", command_features },
+	{ "check", "", "what this kernel and host can do for fence", command_check },
+	{ "version", "", "the version", command_version },
+	{ "help", "", "this help", command_help },
+};
+const size_t command_count = ARRAY_SIZE(commands);
+
+void command_print_version(void)
+{
+	printf("fence version " FENCE_VERSION "\nspec: " OCI_VERSION "\n+CAP +SECCOMP +LANDLOCK +YAJL\n");
+}
+
+void command_print_help(void)
+{
+	struct option_table table = { global_options, global_option_count, NULL };
+
+	printf("Usage: fence [OPTION…] -- PROGRAM [ARGUMENT…]    run a program behind the fence\n"
+	       "       fence [OPTION…] -c LINE                   the same for a line of shell\n"
+	       "       fence [OPTION…] COMMAND …                 an OCI container runtime\n\nCommands:\n");
+	for (size_t i = 0; i < command_count; i++)
+		printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
+	printf("\nOptions of the commands:\n");
+	command_line_help(&table);
+	printf("\n`fence COMMAND --help` says more of each; `fence -- --help` of the options for a "
+	       "program.\n");
+}
+
+int command_parse(struct invocation_context *context, const struct option *options, size_t count,
+	void *values, const char *const *positionals, size_t rest, struct string_list *arguments)
+{
+	/* Taken after the command too, but what counts is read before it. */
+	const struct option_table tables[] = {
+		{ options, count, values },
+		{ global_options, global_option_count, (void *)context->global },
+	};
+	const struct command_line line = {
+		.tables = tables,
+		.table_count = ARRAY_SIZE(tables),
+		.positional_before_rest = rest,
+		.positionals = positionals,
+	};
+	bool help;
+
+	if (command_line_parse(
+		    context->arena, &line, context->argc, context->argv, arguments, &help, &context->err) < 0)
+		return -1;
+	if (!help)
+		return 0;
+	printf("Usage: fence %s %s\n\n%s\n\n", context->command->name, context->command->arguments,
+		context->command->summary);
+	command_line_help(&tables[0]);
+	return 1;
+}
+
+static const struct command *find_command(const char *word)
+{
+	for (size_t i = 0; i < command_count; i++)
+		if (strcmp(commands[i].name, word) == 0)
+			return &commands[i];
+	return NULL;
+}
+
+/* The option takes the following word as its value. */
+static bool takes_next_word(const char *word)
+{
+	for (size_t i = 0; i < global_option_count; i++)
+		if (strcmp(word + 2, global_options[i].name) == 0)
+			return global_options[i].kind != OPTION_FLAG;
+	return false;
+}
+
+/* The index of the command word, or 0: no command, or it belongs to the front door. */
+static int find_command_word(int argc, char **argv)
+{
+	int i = 1;
+
+	while (i < argc && strncmp(argv[i], "--", 2) == 0 && argv[i][2])
+		i += takes_next_word(argv[i]) ? 2 : 1;
+	return i < argc && find_command(argv[i]) ? i : 0;
+}
+
+static int parse_global(struct arena *arena, int argc, char **argv, struct global_options *global, bool *help,
+	struct error *err)
+{
+	const struct option_table table = { global_options, global_option_count, global };
+	const struct command_line line = { .tables = &table, .table_count = 1 };
+	struct string_list words;
+
+	if (command_line_parse(arena, &line, argc, argv, &words, help, err) < 0)
+		return -1;
+	if (global->systemd_cgroup)
+		global->cgroup_manager = CGROUP_MANAGER_SYSTEMD;
+	return log_open(global->log, (enum log_format)global->log_format, global->debug, err);
+}
+
+static int run_command(struct arena *arena, int argc, char **argv, int word)
+{
+	struct global_options global = { 0 };
+	struct invocation_context context = {
+		.arena = arena,
+		.global = &global,
+		.command = find_command(argv[word]),
+		.argc = argc - word,
+		.argv = argv + word,
+		.failure = 1,
+	};
+	int status = -1;
+	bool help;
+
+	if (parse_global(arena, word, argv, &global, &help, &context.err) == 0 &&
+		(!context.command->enters_container || seal_self(argv, &context.err) == 0))
+		status = context.command->run(&context);
+	if (status >= 0)
+		return status;
+	log_error(&context.err);
+	return context.failure;
+}
+
+/* `fence --version`, `fence --help`: no command, and nothing for the front door. */
+static bool is_about_us(int argc, char **argv, int *status)
+{
+	static const struct {
+		const char *word;
+		void (*print)(void);
+	} words[] = {
+		{ "--version", command_print_version },
+		{ "-v", command_print_version },
+		{ "--help", command_print_help },
+		{ "-h", command_print_help },
+	};
+
+	*status = argc < 2;
+	if (argc < 2)
+		command_print_help();
+	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(words); i++)
+		if (strcmp(argv[1], words[i].word) == 0) {
+			words[i].print();
+			return true;
+		}
+	return argc < 2;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_arena_ struct arena *arena = arena_new();
+	int word = find_command_word(argc, argv), status;
+
+	/* Run from a sealed view of itself the kernel would call it by the number of a fd. */
+	prctl(PR_SET_NAME, "fence");
+	/* Whoever ignores it makes our children vanish before we can wait for them. */
+	signal(SIGCHLD, SIG_DFL);
+	reaper_remember_arguments(argc, argv);
+	if (is_about_us(argc, argv, &status))
+		return status;
+	return word ? run_command(arena, argc, argv, word) : front_door_main(arena, argc, argv);
+}

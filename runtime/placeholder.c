@@ -1,0 +1,220 @@
+/* See placeholder.h. The registry is <root>/.placeholders, {"PATH": {"holders": [ID, …], "inode": "DEVICE:INODE"}}, read and
+ * replaced while <root> itself is locked. */
+#include "runtime/placeholder.h"
+
+#include "runtime/bundle.h"
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#define REGISTRY     ".placeholders"
+#define REGISTRY_NEW ".placeholders.new"
+
+struct registry {
+	struct arena *arena;
+	int root; /* locked */
+	struct json *tree;
+	bool changed;
+};
+
+static void registry_close(struct registry *registry)
+{
+	close_fd(registry->root); /* which unlocks it */
+}
+#define _cleanup_registry_ _cleanup_(registry_close)
+
+/* Locks the runtime's root. A registry that does not exist is empty. */
+static int registry_open(struct registry *registry, struct arena *arena, const char *root, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+
+	*registry = (struct registry){ .arena = arena, .tree = json_new_object(arena) };
+	registry->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (registry->root < 0 || flock(registry->root, LOCK_EX) < 0)
+		return error_set(err, errno, "cannot lock %s", root);
+	fd = openat(registry->root, REGISTRY, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0)
+		return error_set(err, errno, "cannot open %s/" REGISTRY, root);
+	return json_parse_fd(arena, fd, REGISTRY, JSON_STRICT, &registry->tree, err);
+}
+
+static int registry_save(struct registry *registry, struct error *err)
+{
+	size_t length;
+	const char *text;
+
+	if (!registry->changed)
+		return 0;
+	if (registry->tree->object.count == 0)
+		return unlinkat(registry->root, REGISTRY, 0) < 0 && errno != ENOENT
+			       ? error_set(err, errno, "cannot remove the registry of placeholders")
+			       : 0;
+	text = json_format(registry->arena, registry->tree, false, &length);
+	unlinkat(registry->root, REGISTRY_NEW, 0);
+	if (bundle_write_file(registry->root, REGISTRY_NEW, text, length, 0600, err) < 0)
+		return -1;
+	if (renameat(registry->root, REGISTRY_NEW, registry->root, REGISTRY) < 0)
+		return error_set(err, errno, "cannot replace the registry of placeholders");
+	return 0;
+}
+
+/* The directory that holds `path`, reached through no symbolic link: the path's owner could turn one under our feet. */
+static int open_parent(struct arena *arena, const char *path, const char **name)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+	const char *slash = strrchr(path, '/');
+	const char *parent = slash == path ? "/" : arena_strndup(arena, path, (size_t)(slash - path));
+
+	*name = slash + 1;
+	return (int)syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof(how));
+}
+
+/* What is at `path`: false where there is nothing. */
+static bool look(struct arena *arena, const char *path, struct stat *status)
+{
+	const char *name;
+	_cleanup_close_ int parent = open_parent(arena, path, &name);
+
+	return parent >= 0 && fstatat(parent, name, status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static bool holds(const struct json *entry, const char *id)
+{
+	const struct json *holders = json_get(entry, "holders");
+
+	for (size_t i = 0; holders && i < holders->array.count; i++)
+		if (strcmp(holders->array.items[i]->string, id) == 0)
+			return true;
+	return false;
+}
+
+static void claim_one(struct registry *registry, const char *path, const char *id)
+{
+	struct json *entry = json_get(registry->tree, path);
+	struct stat status;
+
+	if (!entry && look(registry->arena, path, &status))
+		return; /* not ours: it is there by itself */
+	if (!entry) {
+		entry = json_new_object(registry->arena);
+		json_set(registry->arena, entry, "holders", json_new_array(registry->arena));
+		json_set(registry->arena, registry->tree, path, entry);
+	}
+	if (holds(entry, id))
+		return;
+	json_append(registry->arena, json_get(entry, "holders"), json_new_string(registry->arena, id));
+	registry->changed = true;
+}
+
+int placeholders_claim(struct arena *arena, const char *root, const char *id, const struct oci_config *config,
+	struct error *err)
+{
+	const char *annotation = oci_annotation(config, ANNOTATION_PLACEHOLDERS);
+	_cleanup_registry_ struct registry registry = { .root = -1 };
+	struct json *paths;
+
+	if (!annotation)
+		return 0;
+	if (json_parse(arena, annotation, strlen(annotation), ANNOTATION_PLACEHOLDERS, JSON_STRICT, &paths,
+		    err) < 0)
+		return -1;
+	if (paths->type != JSON_ARRAY)
+		return error_set(err, 0, ANNOTATION_PLACEHOLDERS " is not a list of paths");
+	if (registry_open(&registry, arena, root, err) < 0)
+		return -1;
+	for (size_t i = 0; i < paths->array.count; i++) {
+		const struct json *path = paths->array.items[i];
+
+		if (path->type != JSON_STRING || path->string[0] != '/')
+			return error_set(err, 0, ANNOTATION_PLACEHOLDERS "[%zu] is not an absolute path", i);
+		claim_one(&registry, path->string, id);
+	}
+	return registry_save(&registry, err);
+}
+
+static const char *inode_text(struct arena *arena, const struct stat *status)
+{
+	return arena_printf(
+		arena, "%llu:%llu", (unsigned long long)status->st_dev, (unsigned long long)status->st_ino);
+}
+
+int placeholders_identify(struct arena *arena, const char *root, const char *id, struct error *err)
+{
+	_cleanup_registry_ struct registry registry = { .root = -1 };
+	struct stat status;
+
+	if (registry_open(&registry, arena, root, err) < 0)
+		return -1;
+	for (size_t i = 0; i < registry.tree->object.count; i++) {
+		struct json_member *member = &registry.tree->object.members[i];
+
+		if (!holds(member->value, id) || json_get(member->value, "inode") ||
+			!look(arena, member->key, &status))
+			continue;
+		json_set(arena, member->value, "inode", json_new_string(arena, inode_text(arena, &status)));
+		registry.changed = true;
+	}
+	return registry_save(&registry, err);
+}
+
+/* Only what is still the empty thing that was made: anything else has become somebody's. */
+static void remove_if_untouched(struct arena *arena, const char *path, const struct json *inode)
+{
+	const char *name;
+	_cleanup_close_ int parent = open_parent(arena, path, &name);
+	struct stat status;
+
+	if (parent < 0 || fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (inode && strcmp(inode->string, inode_text(arena, &status)) != 0)
+		return;
+	if (S_ISDIR(status.st_mode))
+		unlinkat(parent, name, AT_REMOVEDIR);
+	else if (S_ISREG(status.st_mode) && status.st_size == 0)
+		unlinkat(parent, name, 0);
+}
+
+static struct json *without(struct arena *arena, const struct json *holders, const char *id)
+{
+	struct json *rest = json_new_array(arena);
+
+	for (size_t i = 0; i < holders->array.count; i++)
+		if (strcmp(holders->array.items[i]->string, id) != 0)
+			json_append(arena, rest, holders->array.items[i]);
+	return rest;
+}
+
+int placeholders_release(struct arena *arena, const char *root, const char *id, struct error *err)
+{
+	_cleanup_registry_ struct registry registry = { .root = -1 };
+	struct json *before, *kept = json_new_object(arena);
+
+	if (registry_open(&registry, arena, root, err) < 0)
+		return -1;
+	before = registry.tree;
+	for (size_t i = 0; i < before->object.count; i++) {
+		struct json_member *member = &before->object.members[i];
+
+		registry.changed = registry.changed || holds(member->value, id);
+		json_set(arena, member->value, "holders",
+			without(arena, json_get(member->value, "holders"), id));
+		if (json_get(member->value, "holders")->array.count > 0)
+			json_set(arena, kept, member->key, member->value);
+	}
+	/* Backwards: what is inside a directory was listed after it. */
+	for (size_t i = before->object.count; i-- > 0;) {
+		const struct json_member *member = &before->object.members[i];
+
+		if (json_get(member->value, "holders")->array.count == 0)
+			remove_if_untouched(arena, member->key, json_get(member->value, "inode"));
+	}
+	registry.tree = kept;
+	return registry_save(&registry, err);
+}

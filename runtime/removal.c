@@ -1,0 +1,38 @@
+/* See removal.h. */
+#include "runtime/removal.h"
+
+#include "runtime/hooks.h"
+#include "runtime/log.h"
+#include "runtime/placeholder.h"
+
+#include <signal.h>
+
+static void run_poststop(const struct state *state, const struct oci_config *config)
+{
+	struct oci_state oci = state_oci(state, CONTAINER_STOPPED);
+	struct error err = { 0 };
+
+	/* The specification: an error is logged, and the rest goes on. */
+	if (config->hooks)
+		for (size_t i = 0; i < config->hooks->poststop.count; i++) {
+			oci_hook_list one = { &config->hooks->poststop.items[i], 1 };
+
+			if (hooks_run(&one, "poststop", &oci, &err) < 0)
+				log_warning("%s", err.message);
+		}
+}
+
+int removal_run(struct arena *arena, const struct state_directory *directory, const struct state *state,
+	struct cgroup *cgroup, const struct oci_config *config, struct error *err)
+{
+	if (cgroup) {
+		cgroup_kill(cgroup, SIGKILL, NULL);
+		if (cgroup_destroy(cgroup, err) < 0)
+			return -1;
+	}
+	if (placeholders_release(arena, directory->root, directory->id, err) < 0)
+		return -1;
+	if (state && state->pid.set && config)
+		run_poststop(state, config);
+	return state_remove(directory, err);
+}

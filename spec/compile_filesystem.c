@@ -1,0 +1,435 @@
+/* The rules on paths become mounts. The nearest rule decides; a path gets a mount of its own only where what holds there is not what
+ * holds around it.
+ *
+ * Where the host's own files are not mounted, directories and links in the bundle's rootfs/ lead to what is; nothing there can be
+ * written, since the root is read-only.
+ */
+#include "spec/compile_internal.h"
+
+#include "spec/cleanup.h"
+
+#include <string.h>
+
+#define MASK_DIRECTORY "masks/directory"
+#define MASK_EMPTY     "masks/empty"	  /* a file that reads as empty */
+#define MASK_DENIED    "masks/unreadable" /* a file that cannot be opened */
+
+#define ANNOTATION_PLACEHOLDERS "dev.fence.placeholders"
+
+typedef LIST_OF(struct place) places;
+
+struct layout {
+	struct compilation *compilation;
+	places placed; /* all, sorted; the first is the root */
+	LIST_OF(size_t) stack; /* those around the node being looked at, by index */
+	struct string_list readable, writable; /* for Landlock */
+	struct json *placeholders;
+	unsigned int masks;
+};
+
+static void note_missing(const struct layout *layout, const struct rule_node *node, const char *consequence)
+{
+	if (!node->optional)
+		string_list_note(layout->compilation->arena, &layout->compilation->compiled->notes,
+			"%s does not exist: %s", node->path, consequence);
+}
+
+/* Bundle entries */
+
+static const struct bundle_entry *find_entry(const struct compilation *compilation, const char *path)
+{
+	const bundle_entries *entries = &compilation->compiled->entries;
+
+	for (size_t i = 0; i < entries->count; i++)
+		if (strcmp(entries->items[i].path, path) == 0)
+			return &entries->items[i];
+	return NULL;
+}
+
+static void add_directory(const struct compilation *compilation, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (find_entry(compilation, path))
+		return;
+	if (slash)
+		add_directory(compilation, arena_strndup(compilation->arena, path, (size_t)(slash - path)));
+	PUSH(compilation->arena, &compilation->compiled->entries,
+		(struct bundle_entry){ .kind = BUNDLE_DIRECTORY, .path = path, .mode = 0755 });
+}
+
+static void add_file(const struct compilation *compilation, const char *path, const char *content, uint32_t mode)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (find_entry(compilation, path))
+		return;
+	if (slash)
+		add_directory(compilation, arena_strndup(compilation->arena, path, (size_t)(slash - path)));
+	PUSH(compilation->arena, &compilation->compiled->entries,
+		(struct bundle_entry){ .kind = BUNDLE_FILE, .path = path, .content = content, .mode = mode });
+}
+
+static const char *in_bundle(const struct compilation *compilation, const char *path)
+{
+	return arena_printf(compilation->arena, "%s/%s", compilation->invocation->bundle, path);
+}
+
+/* What stands in the bundle for `path`, in a place that is backed by it. A mask gets a directory of its own when something is to be
+ * mounted in it. */
+static const char *stored(struct layout *layout, const struct place *place, const char *path)
+{
+	struct compilation *compilation = layout->compilation;
+	struct place *owner = &layout->placed.items[place->owner];
+	const char *below = path + (strcmp(owner->path, "/") == 0 ? 0 : strlen(owner->path));
+
+	if (owner->shared_mask) {
+		owner->store = arena_printf(compilation->arena, "masks/%u", ++layout->masks);
+		compilation->config->mounts.items[owner->shared_mask].source =
+			in_bundle(compilation, owner->store);
+		owner->shared_mask = 0;
+	}
+	return arena_printf(compilation->arena, "%s%s", owner->store, strcmp(below, "/") == 0 ? "" : below);
+}
+
+static bool backed_by_bundle(const struct place *place)
+{
+	return place->backing == BACKING_SKELETON || place->backing == BACKING_MASK;
+}
+
+/* Makes something to mount on. */
+static void prepare(struct layout *layout, const struct place *around, const struct rule_node *node, bool directory)
+{
+	const char *path;
+
+	if (!backed_by_bundle(around))
+		return;
+	path = stored(layout, around, node->path);
+	if (directory)
+		add_directory(layout->compilation, path);
+	else
+		add_file(layout->compilation, path, "", 0444);
+}
+
+/* Mounts */
+
+static struct oci_mount *add_mount(const struct compilation *compilation, const char *destination, const char *type,
+	const char *source, const char *const *options)
+{
+	struct oci_config *config = compilation->config;
+	struct oci_mount *mount;
+
+	PUSH(compilation->arena, &config->mounts,
+		(struct oci_mount){ .destination = destination, .type = type, .source = source });
+	mount = &config->mounts.items[config->mounts.count - 1];
+	for (; *options; options++)
+		string_list_add(compilation->arena, &mount->options, *options);
+	return mount;
+}
+
+/* All options are of the recursive kind: the others would be a remount, which fails in a user namespace where the host's mount
+ * has flags that are locked there. */
+static const char *const read_only[] = { "rbind", "rnosuid", "rnodev", "rro", NULL };
+static const char *const read_write[] = { "rbind", "rnosuid", "rnodev", NULL };
+static const char *const device_read_only[] = { "rbind", "rnosuid", "rro", NULL };
+static const char *const device_read_write[] = { "rbind", "rnosuid", NULL };
+static const char *const link_itself[] = { "bind", "src-nofollow", "dest-nofollow", NULL };
+
+static void bind_mask(const struct compilation *compilation, const char *destination, const char *mask)
+{
+	add_mount(compilation, destination, "bind", in_bundle(compilation, mask), read_only);
+}
+
+static void bind_host(struct layout *layout, const struct rule_node *node, const struct place *place)
+{
+	struct compilation *compilation = layout->compilation;
+	bool device = path_is_within(node->path, "/dev");
+	const char *const *options = place->writable ? (device ? device_read_write : read_write)
+						     : (device ? device_read_only : read_only);
+
+	add_mount(compilation, node->path, "bind", node->path, options);
+	string_list_add(compilation->arena, place->writable ? &layout->writable : &layout->readable, node->path);
+}
+
+/* What a node comes to, by what it is */
+
+static void own(const struct layout *layout, struct place *place, enum backing backing)
+{
+	place->backing = backing;
+	place->owner = layout->placed.count; /* where it will be */
+	place->shared_mask = 0;
+}
+
+static void place_mask(struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
+{
+	struct compilation *compilation = layout->compilation;
+	struct oci_config *config = compilation->config;
+
+	if (around->backing != BACKING_HOST)
+		return; /* there is nothing of the host's to be seen */
+	if (node->kind == PATH_MISSING) {
+		note_missing(layout, node, "it is not denied, should it be made");
+		return;
+	}
+	own(layout, place, BACKING_MASK);
+	if (node->kind == PATH_DIRECTORY)
+		place->shared_mask = config->mounts.count;
+	bind_mask(compilation, node->path,
+		node->kind == PATH_DIRECTORY ? MASK_DIRECTORY
+		: node->reads_empty	     ? MASK_EMPTY
+					     : MASK_DENIED);
+}
+
+static void place_missing(struct layout *layout, const struct rule_node *node, const struct place *around,
+	const struct place *place)
+{
+	struct compilation *compilation = layout->compilation;
+
+	if (!around->writable || place->writable || around->backing != BACKING_HOST) {
+		note_missing(layout, node, "nothing is mounted for it");
+		return;
+	}
+	bind_mask(compilation, node->path, node->directory_wanted ? MASK_DIRECTORY : MASK_EMPTY);
+	json_append(compilation->arena, layout->placeholders, json_new_string(compilation->arena, node->path));
+}
+
+/* The link is mounted over itself, so that it can be neither removed nor renamed; it is followed as before. */
+static void place_link(struct layout *layout, const struct rule_node *node, const struct place *around)
+{
+	struct compilation *compilation = layout->compilation;
+
+	if (!around->writable || around->backing != BACKING_HOST)
+		return;
+	if (compilation->invocation->exported)
+		string_list_note(compilation->arena, &compilation->compiled->notes,
+			"the link %s can be replaced: only fence can mount over a link", node->path);
+	else
+		add_mount(compilation, node->path, "bind", node->path, link_itself);
+}
+
+static void place_own_file(struct layout *layout, const struct rule_node *node, const struct place *around)
+{
+	struct compilation *compilation = layout->compilation;
+
+	if (!around->readable && around->backing == BACKING_HOST)
+		return;
+	if (around->backing == BACKING_HOST && node->kind == PATH_MISSING) {
+		string_list_note(compilation->arena, &compilation->compiled->notes,
+			"%s does not exist on the host, so names are not resolved inside", node->path);
+		return;
+	}
+	prepare(layout, around, node, false);
+	bind_mask(compilation, node->path, node->source);
+	string_list_add(compilation->arena, &layout->readable, node->path);
+}
+
+static void place_own(struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
+{
+	static const char *const tmp[] = { "nosuid", "nodev", "mode=1777", NULL };
+	struct compilation *compilation = layout->compilation;
+
+	if (node->special == OWN_FILE) {
+		place_own_file(layout, node, around);
+		return;
+	}
+	prepare(layout, around, node, true);
+	own(layout, place, BACKING_PRIVATE);
+	place->readable = place->writable = false; /* for what the host has below it */
+	if (node->special == PRIVATE_TMP)
+		add_mount(compilation, node->path, "tmpfs", "tmpfs", tmp);
+	string_list_add(compilation->arena, &layout->writable, node->path);
+}
+
+static void place_visible(struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
+{
+	bool differs = around->backing != BACKING_HOST || place->writable != around->writable || !around->readable;
+
+	if (node->kind == PATH_MISSING) {
+		place_missing(layout, node, around, place);
+		return;
+	}
+	if (!differs && !(node->pin && place->writable))
+		return;
+	if (path_is_within(node->path, "/proc"))
+		return; /* always the container's own */
+	prepare(layout, around, node, node->kind == PATH_DIRECTORY);
+	bind_host(layout, node, place);
+	own(layout, place, BACKING_HOST);
+}
+
+static struct place inherit(const struct rule_node *node, const struct place *around)
+{
+	struct place place = *around;
+
+	place.path = node->path;
+	place.read_final |= node->read == DENIED_FOR_GOOD;
+	place.write_final |= node->write == DENIED_FOR_GOOD;
+	if (node->read)
+		place.readable = node->read == ALLOWED;
+	if (node->write)
+		place.writable = node->write == ALLOWED;
+	place.readable &= !place.read_final;
+	place.writable &= !place.write_final && place.readable;
+	return place;
+}
+
+/* Devices that every container has anyway. */
+static bool is_standard_device(const char *path)
+{
+	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
+		"/dev/tty", "/dev/console", "/dev/ptmx", "/dev/pts", "/dev/shm", "/dev/mqueue" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
+		if (path_is_within(path, devices[i]))
+			return true;
+	return false;
+}
+
+static const struct place *place_around(struct layout *layout, const char *path)
+{
+	const struct place *place;
+
+	for (;;) {
+		place = &layout->placed.items[layout->stack.items[layout->stack.count - 1]];
+		if (path_is_within(path, place->path))
+			return place;
+		layout->stack.count--;
+	}
+}
+
+static void place_node(struct layout *layout, const struct rule_node *node)
+{
+	struct arena *arena = layout->compilation->arena;
+	const struct place *around = place_around(layout, node->path);
+	struct place place = inherit(node, around);
+
+	if (is_standard_device(node->path))
+		return;
+	if (strcmp(node->path, "/") == 0) {
+		/* Only a denial for good is left here: what is in "/" was named singly. */
+		layout->placed.items[0].read_final = place.read_final;
+		layout->placed.items[0].write_final = place.write_final;
+		return;
+	}
+	if (node->special)
+		place_own(layout, node, around, &place);
+	else if (node->kind == PATH_SYMLINK)
+		place_link(layout, node, around);
+	else if (!place.readable)
+		place_mask(layout, node, around, &place);
+	else
+		place_visible(layout, node, around, &place);
+	PUSH(arena, &layout->stack, layout->placed.count);
+	PUSH(arena, &layout->placed, place);
+}
+
+/* What the skeleton needs beside mount points */
+
+static const struct place *place_at(const struct layout *layout, const char *path)
+{
+	const struct place *nearest = &layout->placed.items[0];
+
+	for (size_t i = 1; i < layout->placed.count; i++)
+		if (path_is_within(path, layout->placed.items[i].path))
+			nearest = &layout->placed.items[i];
+	return nearest;
+}
+
+static void add_links(struct layout *layout)
+{
+	struct compilation *compilation = layout->compilation;
+	const struct facts *facts = compilation->facts;
+
+	for (size_t i = 0; i < facts->links.count; i++) {
+		const struct path_link *link = &facts->links.items[i];
+		const struct place *place = place_at(layout, link->path);
+		const char *path;
+
+		if (place->backing != BACKING_SKELETON)
+			continue;
+		path = stored(layout, place, link->path);
+		if (find_entry(compilation, path))
+			continue;
+		add_directory(compilation, arena_strndup(compilation->arena, path, (size_t)(strrchr(path, '/') - path)));
+		PUSH(compilation->arena, &compilation->compiled->entries,
+			(struct bundle_entry){
+				.kind = BUNDLE_SYMLINK, .path = path, .content = link->target, .mode = 0777 });
+	}
+}
+
+static void add_skeleton_directory(struct layout *layout, const char *path)
+{
+	const struct place *place = path ? place_at(layout, path) : NULL;
+
+	if (place && backed_by_bundle(place))
+		add_directory(layout->compilation, stored(layout, place, path));
+}
+
+/* /dev and /proc: mounted before anything else, since rules can put something into /dev. */
+static void add_kernel_mounts(const struct compilation *compilation)
+{
+	static const struct {
+		const char *destination, *type, *options[8];
+	} mounts[] = {
+		{ "/proc", "proc", { "nosuid", "noexec", "nodev" } },
+		{ "/dev", "tmpfs", { "nosuid", "noexec", "strictatime", "mode=755", "size=65536k" } },
+		{ "/dev/pts", "devpts", { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620" } },
+		{ "/dev/shm", "tmpfs", { "nosuid", "noexec", "nodev", "mode=1777" } },
+		{ "/dev/mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
+		add_mount(compilation, mounts[i].destination, mounts[i].type, mounts[i].type, mounts[i].options);
+}
+
+static void hide_kernel_files(const struct compilation *compilation)
+{
+	static const char *const masked[] = { "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/interrupts",
+		"/sys/firmware", "/sys/devices/virtual/powercap" };
+	static const char *const read_only_paths[] = { "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
+		"/proc/sysrq-trigger" };
+	struct oci_linux *linux = compilation->config->linux;
+
+	for (size_t i = 0; i < ARRAY_SIZE(masked); i++)
+		string_list_add(compilation->arena, &linux->masked_paths, masked[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(read_only_paths); i++)
+		string_list_add(compilation->arena, &linux->readonly_paths, read_only_paths[i]);
+}
+
+static void finish(struct layout *layout)
+{
+	struct compilation *compilation = layout->compilation;
+	const struct facts *facts = compilation->facts;
+	size_t length;
+
+	add_skeleton_directory(layout, facts->cwd.path);
+	add_skeleton_directory(layout, facts->home_at.path);
+	add_links(layout);
+	hide_kernel_files(compilation);
+	if (layout->placeholders->array.count)
+		oci_annotate(compilation->arena, compilation->config, ANNOTATION_PLACEHOLDERS,
+			json_format(compilation->arena, layout->placeholders, false, &length));
+	compile_landlock(compilation, &layout->readable, &layout->writable);
+}
+
+int compile_filesystem(struct compilation *compilation, struct error *err)
+{
+	struct layout layout = { .compilation = compilation, .placeholders = json_new_array(compilation->arena) };
+	const struct place root = { .path = "/", .backing = BACKING_SKELETON, .store = "rootfs" };
+	struct rule_tree tree;
+
+	if (rule_tree_build(compilation, &tree, err) < 0)
+		return -1;
+	add_directory(compilation, "rootfs");
+	add_directory(compilation, MASK_DIRECTORY);
+	add_file(compilation, MASK_EMPTY, "", 0444);
+	add_file(compilation, MASK_DENIED, "", 0);
+	add_kernel_mounts(compilation);
+	PUSH(compilation->arena, &layout.placed, root);
+	PUSH(compilation->arena, &layout.stack, 0);
+	for (size_t i = 0; i < tree.count; i++)
+		place_node(&layout, &tree.items[i]);
+	finish(&layout);
+	return 0;
+}

@@ -1,0 +1,74 @@
+/* What the files compile*.c share. Nobody else includes it. */
+#pragma once
+
+#include "spec/compile.h"
+
+struct compilation {
+	struct arena *arena;
+	const struct policy *policy;
+	const struct facts *facts;
+	const struct invocation *invocation;
+	struct compiled *compiled;
+	struct oci_config *config;
+	bool has_network; /* there is a way out, or in */
+};
+
+/* Appends a value to any list of the model. */
+#define PUSH(arena, list, ...)                                                                            \
+	(*(__typeof__((list)->items))arena_push(                                                          \
+		 (arena), &(list)->items, &(list)->count, sizeof(*(list)->items)) = __VA_ARGS__)
+
+/* The rules on paths, sorted so that a directory comes before what is in it, each path once. */
+
+enum permission { UNSET, ALLOWED, DENIED, DENIED_FOR_GOOD }; /* at the same path the greatest wins */
+
+struct rule_node {
+	const char *path;
+	enum path_kind kind;
+	const char *missing;
+	bool directory_wanted;
+	bool optional; /* say nothing if it does not exist */
+	bool pin;      /* must not be moved away while it is writable: gets a mount of its own */
+	bool reads_empty; /* denied, but as an empty file instead of an unreadable one */
+	enum { ORDINARY, PRIVATE_TMP, OWN_DEV, OWN_PROC, OWN_FILE } special;
+	const char *source; /* OWN_FILE: in the bundle */
+	enum permission read, write;
+};
+
+struct rule_tree {
+	struct rule_node *items;
+	size_t count;
+};
+
+int rule_tree_build(const struct compilation *compilation, struct rule_tree *tree, struct error *err);
+
+/* What lies at a path inside, and what the command may do there. */
+
+enum backing {
+	BACKING_SKELETON, /* directories that the bundle has for it, and nothing else */
+	BACKING_HOST,	  /* the host's own */
+	BACKING_MASK,	  /* an empty directory instead of the host's */
+	BACKING_PRIVATE,  /* a file system of the container's */
+};
+
+struct place {
+	const char *path;
+	bool readable, writable, read_final, write_final;
+	enum backing backing;
+	size_t owner; /* the place, by index, whose mount this is a part of: perhaps itself */
+	const char *store; /* an owner's, of SKELETON and MASK: the directory in the bundle that stands for it */
+	size_t shared_mask; /* an owner's, of MASK: its index in config->mounts, while it uses the empty directory that all share; else 0 */
+};
+
+int compile_filesystem(struct compilation *compilation, struct error *err);
+void compile_landlock(struct compilation *compilation, const struct string_list *readable,
+	const struct string_list *writable);
+
+struct oci_seccomp *compile_seccomp(struct arena *arena, const struct policy *policy);
+void compile_environment(struct compilation *compilation);
+int compile_network(struct compilation *compilation, struct error *err);
+const char *compile_resolv_conf(void);
+
+/* Shared with compile_container.c. */
+struct network_file *network_of_policy(struct arena *arena, const struct policy *policy);
+void add_network_hooks(struct arena *arena, struct oci_config *config, const char *hook, const char *network_path);

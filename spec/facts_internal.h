@@ -1,0 +1,19 @@
+/* What the files facts*.c share. Nobody else includes it. */
+#pragma once
+
+#include "spec/facts.h"
+
+struct gatherer {
+	struct arena *arena;
+	struct facts *facts; /* being filled */
+	size_t entries;	     /* seen by the search for protected files */
+};
+
+/* facts_resolve.c: the canonical form of an absolute path, whether it exists or not; the links on the way are kept. Where `follow` is
+ * false a link at the end stays one. */
+void resolve_path(struct gatherer *gatherer, const char *path, bool follow, struct path_fact *fact);
+bool path_exists(const char *path);
+void keep_readable(struct path_facts *list); /* drops what the caller cannot read */
+
+/* facts_protected.c */
+void gather_protected(struct gatherer *gatherer, const struct policy *policy);

@@ -1,0 +1,329 @@
+/* What must not be written although its directory may be: files that somebody's shell, editor, agent or git will run or obey later.
+ *
+ * In the working directory and each directory that the policy makes writable: those that exist, to a limited depth, and at the top
+ * those that do not exist, too, since they could be made.
+ */
+#include "spec/compile.h"
+#include "spec/facts_internal.h"
+
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum {
+	DEPTH_DEFAULT = 3,
+	ENTRIES_MAX = 100000, /* names that the search looks at, in all */
+	GITDIR_MAX = 64 * 1024,
+};
+
+/* One name, or two: then the first is a directory in which other things may be written. */
+static const struct protected_name {
+	const char *name;
+	bool directory;
+	const char *inner;
+} protected_names[] = {
+	{ ".gitconfig" },
+	{ ".gitmodules" },
+	{ ".bashrc" },
+	{ ".bash_profile" },
+	{ ".zshrc" },
+	{ ".zprofile" },
+	{ ".profile" },
+	{ ".ripgreprc" },
+	{ ".mcp.json" },
+	{ ".vscode", true },
+	{ ".idea", true },
+	{ ".claude", true, "commands" },
+	{ ".claude", true, "agents" },
+	{ ".git", true },
+};
+
+/* They read as empty. */
+static const char *const sensitive_names[] = {
+	".env",
+	".env.local",
+	".env.development",
+	".env.production",
+	".env.staging",
+	".env.test",
+};
+
+static const char *const never_searched[] = { ".", "..", "node_modules", ".git", ".claude", ".vscode", ".idea" };
+
+static struct path_fact *add(struct gatherer *gatherer, struct path_facts *list, struct path_fact fact)
+{
+	struct path_fact *slot = arena_push(gatherer->arena, &list->items, &list->count, sizeof(*slot));
+
+	*slot = fact;
+	slot->optional = true;
+	return slot;
+}
+
+/* The thing itself and, where it is a link, the link too, which could be pointed elsewhere. The kind of what is there is returned;
+ * what isn't there is only protected `at_top`. */
+static enum path_kind protect(struct gatherer *gatherer, const char *path, bool directory, bool at_top)
+{
+	struct path_facts *protected = &gatherer->facts->protected;
+	struct path_fact itself, target;
+
+	resolve_path(gatherer, path, false, &itself);
+	itself.rule = target.rule = path;
+	if (itself.kind == PATH_MISSING && (!at_top || !itself.missing))
+		return PATH_MISSING;
+	itself.directory_wanted = directory;
+	add(gatherer, protected, itself);
+	if (itself.kind != PATH_SYMLINK)
+		return itself.kind;
+	resolve_path(gatherer, path, true, &target);
+	target.rule = path;
+	target.directory_wanted = directory;
+	add(gatherer, protected, target);
+	return target.kind;
+}
+
+static void pin(struct gatherer *gatherer, const char *path)
+{
+	struct path_fact fact;
+
+	resolve_path(gatherer, path, true, &fact);
+	fact.rule = path;
+	add(gatherer, &gatherer->facts->pinned, fact);
+}
+
+static const char *below(struct gatherer *gatherer, const char *directory, const char *name)
+{
+	return arena_printf(gatherer->arena, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, name);
+}
+
+/* git */
+
+/* Reads a small file's first line that begins with `prefix`; NULL if there is none. */
+static const char *read_line(struct gatherer *gatherer, const char *path, const char *prefix)
+{
+	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	char line[PATH_MAX + 16];
+	size_t length = strlen(prefix);
+
+	if (!file || !fgets(line, sizeof(line), file) || strncmp(line, prefix, length) != 0)
+		return NULL;
+	line[strcspn(line, "\r\n")] = '\0';
+	return arena_strdup(gatherer->arena, line + length);
+}
+
+static const char *from(struct gatherer *gatherer, const char *directory, const char *path)
+{
+	return *path == '/' ? path : below(gatherer, directory, path);
+}
+
+/* Hooks and configuration of a git directory. */
+static void protect_git_directory(
+	struct gatherer *gatherer, const char *directory, bool allow_config, bool at_top)
+{
+	protect(gatherer, below(gatherer, directory, "hooks"), true, at_top);
+	if (allow_config)
+		return;
+	protect(gatherer, below(gatherer, directory, "config"), false, at_top);
+	protect(gatherer, below(gatherer, directory, "config.worktree"), false, false);
+}
+
+/* Those of submodules, whose names may have slashes. */
+static void protect_modules(struct gatherer *gatherer, const char *modules, bool allow_config, unsigned int depth)
+{
+	_cleanup_closedir_ DIR *stream = opendir(modules);
+	struct dirent *entry;
+
+	while (stream && depth && (entry = readdir(stream)) && ++gatherer->entries < ENTRIES_MAX) {
+		const char *path = below(gatherer, modules, entry->d_name);
+
+		if (*entry->d_name == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
+			continue;
+		if (!path_exists(below(gatherer, path, "HEAD"))) {
+			protect_modules(gatherer, path, allow_config, depth - 1);
+			continue;
+		}
+		pin(gatherer, path);
+		protect_git_directory(gatherer, path, allow_config, true);
+		protect_modules(gatherer, below(gatherer, path, "modules"), allow_config, depth - 1);
+	}
+}
+
+/* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. */
+static void protect_git_file(struct gatherer *gatherer, const char *file, const char *directory, bool allow_config)
+{
+	const char *text = read_line(gatherer, file, "gitdir: ");
+	const char *git_directory = text ? from(gatherer, directory, text) : NULL;
+	const char *common = git_directory ? read_line(gatherer, below(gatherer, git_directory, "commondir"), "") : NULL;
+
+	if (!git_directory)
+		return;
+	pin(gatherer, git_directory);
+	protect_git_directory(gatherer, git_directory, allow_config, true);
+	protect(gatherer, below(gatherer, git_directory, "gitdir"), false, false);
+	protect(gatherer, below(gatherer, git_directory, "commondir"), false, false);
+	if (!common)
+		return;
+	common = from(gatherer, git_directory, common);
+	pin(gatherer, common);
+	protect_git_directory(gatherer, common, allow_config, true);
+}
+
+static void protect_git(struct gatherer *gatherer, const char *directory, bool allow_config, bool at_top)
+{
+	const char *path = below(gatherer, directory, ".git");
+	struct path_fact fact;
+
+	resolve_path(gatherer, path, true, &fact);
+	if (fact.kind != PATH_DIRECTORY) {
+		/* Missing: an empty directory will be in its place, which git does not take for a repository. */
+		if (protect(gatherer, path, true, at_top) == PATH_FILE)
+			protect_git_file(gatherer, path, directory, allow_config);
+		return;
+	}
+	resolve_path(gatherer, path, false, &fact);
+	if (fact.kind == PATH_SYMLINK)
+		add(gatherer, &gatherer->facts->protected, fact);
+	pin(gatherer, path);
+	protect_git_directory(gatherer, path, allow_config, true);
+	protect_modules(gatherer, below(gatherer, path, "modules"), allow_config, DEPTH_DEFAULT);
+}
+
+/* One directory */
+
+static void protect_inner(struct gatherer *gatherer, const char *path, const char *inner, bool at_top)
+{
+	struct path_fact fact;
+
+	resolve_path(gatherer, path, true, &fact);
+	if (fact.kind != PATH_DIRECTORY) {
+		protect(gatherer, path, true, at_top);
+		return;
+	}
+	resolve_path(gatherer, path, false, &fact);
+	if (fact.kind == PATH_SYMLINK)
+		add(gatherer, &gatherer->facts->protected, fact);
+	pin(gatherer, path);
+	protect(gatherer, below(gatherer, path, inner), true, true);
+}
+
+static void protect_name(struct gatherer *gatherer, const char *directory, const struct protected_name *protected,
+	bool allow_config, bool at_top)
+{
+	const char *path = below(gatherer, directory, protected->name);
+
+	if (protected->inner)
+		protect_inner(gatherer, path, protected->inner, at_top);
+	else if (strcmp(protected->name, ".git") == 0)
+		protect_git(gatherer, directory, allow_config, at_top);
+	else
+		protect(gatherer, path, protected->directory, at_top);
+}
+
+static void protect_top(struct gatherer *gatherer, const char *directory, bool allow_config)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protected_names); i++)
+		protect_name(gatherer, directory, &protected_names[i], allow_config, true);
+}
+
+/* The search */
+
+struct search {
+	struct gatherer *gatherer;
+	bool allow_config;
+	bool project; /* the working directory: its .env files are masked, too */
+	unsigned int depth;
+};
+
+static bool one_of(const char *const *words, size_t count, const char *word)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(words[i], word) == 0)
+			return true;
+	return false;
+}
+
+static void look_at(const struct search *search, const char *directory, const char *name, unsigned int depth)
+{
+	struct gatherer *gatherer = search->gatherer;
+	struct path_fact fact;
+
+	if (*name != '.')
+		return;
+	for (size_t i = 0; depth && i < ARRAY_SIZE(protected_names); i++)
+		if (strcmp(protected_names[i].name, name) == 0)
+			protect_name(gatherer, directory, &protected_names[i], search->allow_config, false);
+	if (!search->project || !one_of(sensitive_names, ARRAY_SIZE(sensitive_names), name))
+		return;
+	resolve_path(gatherer, below(gatherer, directory, name), true, &fact);
+	fact.rule = name;
+	add(gatherer, &gatherer->facts->sensitive, fact);
+}
+
+static bool is_directory(int fd, const struct dirent *entry)
+{
+	struct stat status;
+
+	if (entry->d_type != DT_UNKNOWN)
+		return entry->d_type == DT_DIR;
+	return fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
+}
+
+/* `depth` 0 is the directory itself, whose protected names protect_top() sees to. */
+static void search_directory(const struct search *search, const char *directory, unsigned int depth)
+{
+	struct gatherer *gatherer = search->gatherer;
+	int fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_closedir_ DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!stream) {
+		close_fd(fd);
+		return;
+	}
+	while ((entry = readdir(stream))) {
+		if (++gatherer->entries > ENTRIES_MAX)
+			return;
+		look_at(search, directory, entry->d_name, depth);
+		if (depth + 1 < search->depth && is_directory(fd, entry) &&
+			!one_of(never_searched, ARRAY_SIZE(never_searched), entry->d_name))
+			search_directory(search, below(gatherer, directory, entry->d_name), depth + 1);
+	}
+}
+
+void gather_protected(struct gatherer *gatherer, const struct policy *policy)
+{
+	struct facts *facts = gatherer->facts;
+	struct search search = {
+		.gatherer = gatherer,
+		.allow_config = policy->filesystem->allow_git_config.value,
+		.depth = policy->mandatory_deny_search_depth.set ? policy->mandatory_deny_search_depth.value
+								  : DEPTH_DEFAULT,
+	};
+	bool cwd_searched = facts->cwd_is_too_wide;
+
+	for (size_t i = 0; i < facts->allow_write.count; i++) {
+		const struct path_fact *root = &facts->allow_write.items[i];
+		size_t earlier = 0;
+
+		while (strcmp(facts->allow_write.items[earlier].path, root->path) != 0)
+			earlier++;
+		if (earlier < i || root->kind != PATH_DIRECTORY)
+			continue;
+		search.project = !cwd_searched && strcmp(root->path, facts->cwd.path) == 0;
+		cwd_searched |= search.project;
+		protect_top(gatherer, root->path, search.allow_config);
+		search_directory(&search, root->path, 0);
+	}
+	search.project = true;
+	if (!cwd_searched) {
+		protect_top(gatherer, facts->cwd.path, search.allow_config);
+		search_directory(&search, facts->cwd.path, 0);
+	}
+	if (facts->home_at.path)
+		protect_top(gatherer, facts->home_at.path, search.allow_config);
+	if (gatherer->entries > ENTRIES_MAX)
+		string_list_note(gatherer->arena, &facts->notes,
+			"the search for protected files ended after %d names: deeper ones can be written", ENTRIES_MAX);
+}

@@ -1,0 +1,159 @@
+/* Resolving one path, link by link, so that every link on the way is known. See facts_internal.h. */
+#include "spec/facts_internal.h"
+
+#include "spec/cleanup.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { LINKS_MAX = 40 }; /* as in the kernel */
+
+struct resolution {
+	struct gatherer *gatherer;
+	struct path_fact *fact;
+	const char *rest;   /* what is still to be looked up, without a leading slash */
+	const char *done;   /* canonical so far; "" is the root */
+	unsigned int links;
+};
+
+bool path_is_within(const char *path, const char *directory)
+{
+	size_t length = strlen(directory);
+
+	if (length == 1)
+		return true; /* "/" */
+	return strncmp(path, directory, length) == 0 && (!path[length] || path[length] == '/');
+}
+
+bool path_exists(const char *path)
+{
+	struct stat status;
+
+	return lstat(path, &status) == 0;
+}
+
+void keep_readable(struct path_facts *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (access(list->items[i].path, R_OK) == 0)
+			list->items[kept++] = list->items[i];
+	list->count = kept;
+}
+
+static enum path_kind kind_of(mode_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFDIR:
+		return PATH_DIRECTORY;
+	case S_IFREG:
+		return PATH_FILE;
+	case S_IFLNK:
+		return PATH_SYMLINK;
+	}
+	return PATH_OTHER;
+}
+
+static void remember_link(struct resolution *resolution, const char *path, const char *target)
+{
+	struct facts *facts = resolution->gatherer->facts;
+	struct arena *arena = resolution->gatherer->arena;
+	struct path_fact *fact = resolution->fact;
+	struct path_link *link;
+	size_t i = 0;
+
+	*(const char **)arena_push(arena, &fact->links.items, &fact->links.count, sizeof(const char *)) = path;
+	while (i < facts->links.count && strcmp(facts->links.items[i].path, path) != 0)
+		i++;
+	if (i < facts->links.count)
+		return;
+	link = arena_push(arena, &facts->links.items, &facts->links.count, sizeof(*link));
+	link->path = path;
+	link->target = target;
+}
+
+static const char *parent_of(struct arena *arena, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? arena_strndup(arena, path, (size_t)(slash - path)) : "";
+}
+
+/* What does not exist has no links: the rest is taken by its words. */
+static void finish_missing(struct resolution *resolution, const char *missing)
+{
+	resolution->fact->kind = PATH_MISSING;
+	resolution->fact->missing = missing;
+}
+
+static void follow(struct resolution *resolution, const char *path)
+{
+	struct arena *arena = resolution->gatherer->arena;
+	char target[PATH_MAX];
+	ssize_t length = readlink(path, target, sizeof(target) - 1);
+
+	if (length <= 0 || ++resolution->links > LINKS_MAX) {
+		finish_missing(resolution, NULL);
+		resolution->done = path;
+		return;
+	}
+	target[length] = '\0';
+	remember_link(resolution, path, arena_strdup(arena, target));
+	resolution->rest = arena_printf(arena, "%s/%s", target, resolution->rest);
+	if (*target == '/')
+		resolution->done = "";
+}
+
+static void step(struct resolution *resolution, const char *name, bool last, bool follow_last)
+{
+	struct arena *arena = resolution->gatherer->arena;
+	struct path_fact *fact = resolution->fact;
+	struct stat status;
+	const char *path;
+
+	if (strcmp(name, "..") == 0) {
+		resolution->done = parent_of(arena, resolution->done);
+		fact->kind = fact->missing ? PATH_MISSING : PATH_DIRECTORY;
+		return;
+	}
+	path = arena_printf(arena, "%s/%s", resolution->done, name);
+	if (fact->kind == PATH_MISSING) {
+		resolution->done = path;
+		return;
+	}
+	if (lstat(path, &status) < 0) {
+		finish_missing(resolution, errno == ENOENT ? path : NULL);
+	} else if (S_ISLNK(status.st_mode) && (!last || follow_last)) {
+		follow(resolution, path);
+		return;
+	} else {
+		fact->kind = kind_of(status.st_mode);
+		if (!last && fact->kind != PATH_DIRECTORY)
+			finish_missing(resolution, NULL);
+	}
+	resolution->done = path;
+}
+
+void resolve_path(struct gatherer *gatherer, const char *path, bool follow_last, struct path_fact *fact)
+{
+	struct resolution resolution = { .gatherer = gatherer, .fact = fact, .rest = path, .done = "" };
+
+	*fact = (struct path_fact){ .kind = PATH_DIRECTORY };
+	for (;;) {
+		size_t length;
+		const char *name;
+
+		resolution.rest += strspn(resolution.rest, "/");
+		length = strcspn(resolution.rest, "/");
+		if (!length)
+			break;
+		name = arena_strndup(gatherer->arena, resolution.rest, length);
+		resolution.rest += length;
+		if (strcmp(name, ".") == 0)
+			continue;
+		step(&resolution, name, !resolution.rest[strspn(resolution.rest, "/")], follow_last);
+	}
+	fact->path = *resolution.done ? resolution.done : "/";
+}

@@ -1,0 +1,15 @@
+/* Patterns: "*" and "?" within a name, "[a-z]", and "**" for any number of directories, none included.
+ *
+ * Never follows a symbolic link while searching, and never searches /proc, /sys or /dev.
+ */
+#pragma once
+
+#include "spec/table.h"
+
+bool glob_is_pattern(const char *text);
+bool glob_match(const char *pattern, const char *text); /* one name; "/" is a character like any other */
+
+/* Appends the paths that exist and match the absolute `pattern`. Looks at no more than GLOB_ENTRIES_MAX names, and fails beyond:
+ * half an answer could leave a secret readable. */
+enum { GLOB_ENTRIES_MAX = 500000 };
+int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths, struct error *err);

@@ -1,0 +1,282 @@
+# cgroups: joined in every hierarchy, limited as asked, on v1, hybrid and v2, and gone afterwards.
+load helpers
+
+CGROUP=/sys/fs/cgroup
+
+unified() {
+	[ "$(stat -f -c %T "$CGROUP")" = cgroup2fs ]
+}
+
+# A container that is created and waits: its cgroup can be looked at. create [JQ-FILTER]
+create() {
+	rm -rf "$BUNDLE"
+	make_bundle "${1:-.}"
+	edit_config --arg path "/$ID" '.linux.cgroupsPath //= $path'
+	bundle_args "${command[@]}"
+	fence --root "$STATE" create --bundle "$BUNDLE" "$ID" >"$TEST_DIR/create.log" 2>&1
+}
+command=(cat /dev/zero)
+
+# The console of a detached container is whatever create had; its output is of no interest.
+remove() {
+	fence --root "$STATE" delete --force "$ID"
+}
+
+# directory CONTROLLER: of the container.
+directory() {
+	if unified; then
+		echo "$CGROUP/$ID"
+	elif [ -d "$CGROUP/$1/$ID" ]; then
+		echo "$CGROUP/$1/$ID"
+	else
+		echo "$CGROUP/unified/$ID"
+	fi
+}
+
+# holds V1-CONTROLLER V1-FILE V2-FILE EXPECTED: a file of the container's cgroup.
+holds() {
+	local file=$2 value
+	! unified || file=$3
+	value=$(cat "$(directory "$1")/$file")
+	[ "$value" = "${*:4}" ] || { echo "$file is $value, not ${*:4}" >&2 && return 1; }
+}
+
+pid_of() {
+	fence --root "$STATE" state "$ID" | jq .pid
+}
+
+teardown() {
+	fence --root "$STATE" delete --force "$ID" 2>/dev/null || true
+	common_teardown
+}
+
+@test "the container is in its cgroup in every hierarchy, also by exec, and nothing is left" {
+	local pid
+	create
+	pid=$(pid_of)
+	while IFS=: read -r _ _ path; do
+		[ "$path" = "/$ID" ] || { echo "it is in $path" >&2 && return 1; }
+	done <"/proc/$pid/cgroup"
+	fence --root "$STATE" start "$ID"
+	runs fence --root "$STATE" exec "$ID" sh -c 'cat /proc/self/cgroup'
+	[ "$(grep -c ":/$ID\$" <<<"$output")" -eq "${#lines[@]}" ] || complain 'exec should be in the same cgroups'
+	remove
+	assert_nothing_left
+}
+
+@test "memory" {
+	create '.linux.resources.memory = { limit: 67108864, reservation: 33554432 }'
+	holds memory memory.limit_in_bytes memory.max 67108864
+	holds memory memory.soft_limit_in_bytes memory.low 33554432
+	remove
+	create '.linux.resources.memory = { limit: 67108864, swap: 134217728 }'
+	! unified || holds memory - memory.swap.max 67108864
+	unified || holds memory memory.memsw.limit_in_bytes - 134217728
+	remove
+	if ! unified; then
+		create '.linux.resources.memory = { limit: -1, swappiness: 7, disableOOMKiller: true, kernel: 50000000, kernelTCP: 50000000 }'
+		holds memory memory.swappiness - 7
+		grep -q 'oom_kill_disable 1' "$(directory memory)/memory.oom_control"
+	fi
+}
+
+@test "a process that takes more memory than it may is killed" {
+	make_bundle '.linux.resources.memory = { limit: 16777216, swap: 16777216 }'
+	bundle_args sh -c 'x=a; while :; do x=$x$x; done'
+	edit_config --arg path "/$ID" '.linux.cgroupsPath = $path'
+	exits 137 run_bundle
+}
+
+@test "processes" {
+	make_bundle '.linux.resources.pids.limit = 4'
+	edit_config --arg path "/$ID" '.linux.cgroupsPath = $path'
+	bundle_args sh -c 'cat /dev/zero & cat /dev/zero & cat /dev/zero & cat /dev/zero & echo all'
+	fails run_bundle
+	has 'fork'
+	hasnt all
+	create '.linux.resources.pids.limit = -1'
+	holds pids pids.max pids.max max
+}
+
+@test "CPU" {
+	create '.linux.resources.cpu = { shares: 512, quota: 50000, period: 100000, cpus: "0", mems: "0" }'
+	if unified; then
+		holds - - cpu.weight 20
+		holds - - cpu.max '50000 100000'
+	else
+		holds cpu cpu.shares - 512
+		holds cpu cpu.cfs_quota_us - 50000
+		holds cpu cpu.cfs_period_us - 100000
+	fi
+	holds cpuset cpuset.cpus cpuset.cpus 0
+	holds cpuset cpuset.mems cpuset.mems 0
+	[ "$(sed -n 's/^Cpus_allowed_list:\t//p' "/proc/$(pid_of)/status")" = 0 ]
+	remove
+	create '.linux.resources.cpu = { quota: 50000, period: 100000, burst: 1000 }'
+	holds cpu cpu.cfs_burst_us cpu.max.burst 1000
+	remove
+	create '.linux.resources.cpu = { idle: 1 }'
+	holds cpu cpu.idle cpu.idle 1
+}
+
+@test "block i/o" {
+	local device
+	device=$(cut -d: -f1,2 /sys/block/*/dev | head -n 1)
+	require_kernel 'block device' test -n "$device"
+	create ".linux.resources.blockIO = {
+		throttleReadBpsDevice: [{ major: ${device%:*}, minor: ${device#*:}, rate: 1048576 }],
+		throttleWriteIOPSDevice: [{ major: ${device%:*}, minor: ${device#*:}, rate: 100 }] }"
+	if unified; then
+		grep -q "^$device rbps=1048576 wbps=max riops=max wiops=100" "$(directory io)/io.max"
+	else
+		holds blkio blkio.throttle.read_bps_device - "$device 1048576"
+		holds blkio blkio.throttle.write_iops_device - "$device 100"
+	fi
+}
+
+@test "huge pages, wherever the controller is" {
+	local before
+	grep -q '^hugetlb' /proc/cgroups || skip 'this kernel has no hugetlb controller'
+	! unified && before=$(cat "$CGROUP/unified/cgroup.subtree_control" 2>/dev/null || true)
+	create '.linux.resources.hugepageLimits = [{ pageSize: "2MB", limit: 4194304 }]' || {
+		cat "$TEST_DIR/create.log"
+		return 1
+	}
+	cat "$(directory hugetlb)"/hugetlb.2MB.{max,limit_in_bytes} 2>/dev/null | grep -qx 4194304
+	remove
+	# What had to be enabled for it on the host is set back.
+	[ "${before-hugetlb}" = hugetlb ] || echo -hugetlb >"$CGROUP/unified/cgroup.subtree_control"
+}
+
+# opens DEVICE-RULES: which of three device nodes the container can open.
+opens() {
+	make_bundle
+	edit_config --argjson rules "$1" --arg path "/$ID" '.linux.cgroupsPath = $path | .linux.resources.devices = $rules |
+		.process.capabilities |= map_values(. + ["CAP_MKNOD"])'
+	bundle_args sh -c 'cd /tmp; mknod full c 1 7; mknod kmsg c 1 11; mknod tun c 10 200
+		for node in full kmsg tun; do
+			(exec 3<$node) 2>/dev/null && printf "r:%s " $node
+			(exec 3>$node) 2>/dev/null && printf "w:%s " $node
+		done; echo'
+	run_bundle
+}
+
+@test "devices: denied but for the common ones, allowed as the rules say, a later one overriding" {
+	runs opens '[{"allow": false, "access": "rwm"}]'
+	is 'r:full w:full '
+	runs opens '[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 200, "access": "r"}]'
+	is 'r:full w:full r:tun '
+	runs opens '[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "access": "rw"}]'
+	is 'r:full w:full r:tun w:tun '
+	runs opens '[{"allow": false, "access": "rwm"}, {"allow": false, "type": "c", "major": 1, "minor": 7, "access": "w"}]'
+	is 'r:full '
+	runs opens '[{"allow": true, "access": "rwm"}, {"allow": false, "type": "c", "major": 1, "minor": 11, "access": "rw"}]'
+	is 'r:full w:full r:tun w:tun '
+	runs opens '[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw"},
+		{"allow": false, "type": "c", "major": 10, "access": "w"}]'
+	is 'r:full w:full r:tun '
+}
+
+@test "update changes the limits that it names" {
+	create '.linux.resources = { memory: { limit: 67108864 }, pids: { limit: 100 } }'
+	fence --root "$STATE" update --memory 33554432 "$ID"
+	holds memory memory.limit_in_bytes memory.max 33554432
+	holds pids pids.max pids.max 100
+	echo '{"pids": {"limit": 50}}' >"$TEST_DIR/resources.json"
+	give "$TEST_DIR/resources.json"
+	fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"
+	holds pids pids.max pids.max 50
+	holds memory memory.limit_in_bytes memory.max 33554432
+}
+
+@test "pause stops every process, resume lets them go on, a paused one can be deleted" {
+	command=(sh -c 'cat /dev/zero >/dev/null & cat /dev/zero >/dev/null & wait')
+	create
+	fence --root "$STATE" start "$ID"
+	fence --root "$STATE" pause "$ID"
+	runs fence --root "$STATE" state "$ID"
+	has '"paused"'
+	fence --root "$STATE" resume "$ID"
+	runs fence --root "$STATE" state "$ID"
+	has '"running"'
+	fence --root "$STATE" pause "$ID"
+	remove
+	assert_nothing_left
+}
+
+@test "cgroups that the container made below its own go with it" {
+	create
+	fence --root "$STATE" start "$ID"
+	mkdir -p "$(directory pids)/inner/most"
+	remove
+	assert_nothing_left
+}
+
+@test "kill --all reaches processes that share no pid namespace with the first" {
+	command=(sh -c 'setsid cat /dev/zero >/dev/null & cat /dev/zero >/dev/null')
+	create '.linux.namespaces |= map(select(.type != "pid"))'
+	fence --root "$STATE" start "$ID"
+	wait_until test "$(wc -l <"$(directory pids)/cgroup.procs")" -ge 2
+	fence --root "$STATE" kill --all "$ID" KILL
+	wait_until sh -c '! [ -s "$1/cgroup.procs" ]' sh "$(directory pids)"
+	remove
+	assert_nothing_left
+}
+
+@test "a cgroup that has processes is shared, not taken over: neither killed nor removed" {
+	local other shared
+	# A process of ours in a cgroup of that name.
+	for shared in "$CGROUP" "$CGROUP"/*/; do
+		[ -e "$shared/cgroup.procs" ] || continue
+		[ ! -e "$shared/cgroup.type" ] || ! unified || continue
+		mkdir "$shared/$ID"
+		[ ! -e "$shared/cpuset.cpus" ] || cat "$shared/cpuset.cpus" >"$shared/$ID/cpuset.cpus"
+		[ ! -e "$shared/cpuset.mems" ] || cat "$shared/cpuset.mems" >"$shared/$ID/cpuset.mems"
+	done
+	start other cat /dev/zero
+	other=$STARTED
+	echo "$other" >"$(directory pids)/cgroup.procs"
+	create
+	fence --root "$STATE" delete --force "$ID"
+	kill -0 "$other"
+	[ -d "$(directory pids)" ]
+	stop "$other"
+	find "$CGROUP" -maxdepth 2 -type d -name "$ID" -exec rmdir {} +
+}
+
+@test "a relative path is below our own cgroup, and deleted from wherever delete runs" {
+	local name=$ID
+	create ".linux.cgroupsPath = \"$name/deep\""
+	[ "$(find "$CGROUP" -type d -path "*/$name/deep" | wc -l)" -ge 1 ]
+	remove
+	[ -z "$(find "$CGROUP" -type d -path "*/$name/deep")" ]
+	find "$CGROUP" -depth -type d -name "$name" -exec rmdir {} +
+}
+
+@test "what cannot be limited is an error that names it, and leaves nothing" {
+	local filter fragment
+	while IFS='|' read -r filter fragment; do
+		fails create ".linux.resources = $filter"
+		output=$(cat "$TEST_DIR/create.log")
+		has "$fragment"
+		[ -z "$(find "$CGROUP" -type d -name "$ID")" ] || complain 'a cgroup is left'
+	done <<-'CASES'
+		{"hugepageLimits": [{"pageSize": "3MB", "limit": 1}]}|linux.resources.hugepageLimits[0]
+		{"rdma": {"no_such_device": {"hcaHandles": 3}}}|linux.resources.rdma
+		{"unified": {"no.such.file": "1"}}|linux.resources.unified
+		{"unified": {"../cgroup.procs": "1"}}|is not the name of a cgroup file
+		{"cpu": {"cpus": "4095"}}|linux.resources.cpu.cpus
+		{"memory": {"limit": 67108864, "swap": 1000}}|linux.resources.memory.swap
+		{"blockIO": {"throttleReadBpsDevice": [{"major": 4000, "minor": 1, "rate": 1}]}}|linux.resources.blockIO.throttleReadBpsDevice
+	CASES
+}
+
+@test "an ordinary user without a delegated cgroup: no limits, no cgroup; limits are refused aloud" {
+	become user
+	make_bundle
+	runs run_bundle
+	edit_config '.linux.resources.pids.limit = 10'
+	fails run_bundle
+	has linux.resources.pids.limit
+	assert_nothing_left
+}

@@ -1,0 +1,178 @@
+# Seccomp: linux.seccomp from inside, every action, operator and flag, the agent, and the cache of compiled programs.
+load helpers
+
+# filtered SECCOMP COMMAND
+filtered() {
+	rm -rf "$BUNDLE"
+	make_bundle
+	edit_config --argjson seccomp "$1" '.linux.seccomp = $seccomp'
+	bundle_args sh -c "$2"
+	run_bundle
+}
+
+# rule ACTION NAME [MEMBERS]: a profile that allows all but one call.
+rule() {
+	printf '{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["%s", "no_such_call"], "action": "%s"%s}]}' \
+		"$2" "$1" "${3:+, $3}"
+}
+
+@test "errno: EPERM unless another is given" {
+	for who in $EVERYONE; do
+		become "$who"
+		runs filtered "$(rule SCMP_ACT_ERRNO mkdir)" 'mkdir /tmp/x; grep Seccomp: /proc/self/status'
+		has 'Operation not permitted'
+		has $'Seccomp:\t2'
+		runs filtered "$(rule SCMP_ACT_ERRNO mkdir '"errnoRet": 28')" 'mkdir /tmp/x || true'
+		has 'No space left on device'
+	done
+}
+
+@test "default action with its errno" {
+	runs filtered '{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 38,
+		"architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"],
+		"syscalls": [{"action": "SCMP_ACT_ALLOW", "names": ["read", "write", "execve", "exit", "exit_group", "brk", "mmap",
+			"munmap", "mprotect", "arch_prctl", "set_tid_address", "set_robust_list", "rseq", "prlimit64", "readlink",
+			"readlinkat", "getrandom", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "getuid", "getpid", "getppid",
+			"getgid", "geteuid", "getegid", "ioctl", "fcntl", "openat", "open", "close", "close_range", "stat", "newfstatat", "fstat",
+			"prctl", "uname", "getcwd", "lseek", "sched_getaffinity", "futex", "access", "faccessat", "faccessat2"]}]}' \
+		'cd /tmp && echo moved'
+	has 'not implemented'
+	hasnt moved
+}
+
+@test "kill_process, kill and trap end it with SIGSYS, log and allow do not" {
+	for action in SCMP_ACT_KILL_PROCESS SCMP_ACT_KILL SCMP_ACT_KILL_THREAD SCMP_ACT_TRAP; do
+		exits 159 filtered "$(rule "$action" sethostname)" 'exec hostname new'
+	done
+	runs filtered "$(rule SCMP_ACT_LOG chdir)" 'cd /tmp && echo moved'
+	is moved
+	runs filtered "$(rule SCMP_ACT_TRACE mkdir '"errnoRet": 3')" 'mkdir /tmp/x || true' # nobody traces: ENOSYS
+	has 'not implemented'
+}
+
+# Signals to a container's first process that it does not handle are of no effect, so that kill(2) only says yes or no.
+signals='for s in 18 20 21 22; do kill -$s $$ 2>/dev/null && printf "%s " $s; done; echo'
+
+@test "operators on an argument" {
+	local operator expected
+	while read -r operator expected; do
+		runs filtered "$(rule SCMP_ACT_ERRNO kill "\"args\": [{\"index\": 1, \"value\": 21, \"op\": \"$operator\"}]")" "$signals"
+		[ "$output" = "${expected//,/ } " ] || complain "$operator 21 should leave $expected"
+	done <<-'CASES'
+		SCMP_CMP_EQ 18,20,22
+		SCMP_CMP_NE 21
+		SCMP_CMP_LT 21,22
+		SCMP_CMP_LE 22
+		SCMP_CMP_GT 18,20,21
+		SCMP_CMP_GE 18,20
+	CASES
+}
+
+@test "masked equality: value is the mask, valueTwo what is left" {
+	runs filtered "$(rule SCMP_ACT_ERRNO kill '"args": [{"index": 1, "value": 4, "valueTwo": 4, "op": "SCMP_CMP_MASKED_EQ"}]')" "$signals"
+	is '18 '
+}
+
+@test "two arguments must both fit; two conditions on one argument are alternatives" {
+	runs filtered "$(rule SCMP_ACT_ERRNO kill '"args": [{"index": 0, "value": 1, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 20, "op": "SCMP_CMP_EQ"}]')" "$signals"
+	is '18 21 22 '
+	runs filtered "$(rule SCMP_ACT_ERRNO kill '"args": [{"index": 1, "value": 18, "op": "SCMP_CMP_EQ"}, {"index": 1, "value": 20, "op": "SCMP_CMP_EQ"}]')" "$signals"
+	is '21 22 '
+}
+
+@test "flags" {
+	runs filtered "$(rule SCMP_ACT_ERRNO mkdir | jq -c '.flags = ["SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_TSYNC",
+		"SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]')" 'mkdir /tmp/x || true'
+	has 'Operation not permitted'
+}
+
+@test "without no_new_privs the filter holds as well" {
+	make_bundle
+	edit_config --argjson seccomp "$(rule SCMP_ACT_ERRNO mkdir)" '.linux.seccomp = $seccomp | .process.noNewPrivileges = false'
+	bundle_args sh -c 'mkdir /tmp/x; grep NoNewPrivs /proc/self/status'
+	runs run_bundle
+	has 'Operation not permitted'
+	has $'NoNewPrivs:\t0'
+}
+
+@test "mistakes are told, and the container does not start" {
+	local profile fragment
+	while IFS='|' read -r profile fragment; do
+		fails filtered "$profile" 'echo started'
+		has "$fragment"
+		hasnt started
+	done <<-'CASES'
+		{"defaultAction": "SCMP_ACT_NOTIFY"}|linux.seccomp.defaultAction: cannot be SCMP_ACT_NOTIFY
+		{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}|linux.seccomp.defaultErrnoRet: is only for
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1}]}|linux.seccomp.syscalls[0].errnoRet: is only for
+		{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}|larger than 4095
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/x"}|cannot be used for write
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}|linux.seccomp.listenerPath: is missing
+		{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}|linux.seccomp.listenerMetadata
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/no/agent"}|cannot connect to the agent
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["kill"], "action": "SCMP_ACT_KILL", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}|linux.seccomp.syscalls[0].args[0].index
+		{"defaultAction": "SCMP_ACT_MAYBE"}|defaultAction
+	CASES
+}
+
+# An agent that takes one listener, writes the state that came with it to a file, and answers every mkdir with ENOMEDIUM.
+agent='
+import array, fcntl, json, os, socket, struct, sys
+server = socket.socket(socket.AF_UNIX); server.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o777); server.listen()
+connection, _ = server.accept()
+data, ancillary, _, _ = connection.recvmsg(65536, 64)
+listener = array.array("i", ancillary[0][2])[0]
+while True:
+	more = connection.recv(65536)
+	if not more:
+		break
+	data += more
+open(sys.argv[2], "wb").write(data)
+while True:
+	try:
+		request = fcntl.ioctl(listener, 0xc0502100, bytes(80))
+	except OSError:
+		break
+	identity, pid = struct.unpack_from("QI", request)
+	fcntl.ioctl(listener, 0xc0182101, struct.pack("QqiI", identity, 0, -123, 0))
+'
+
+@test "notify: the agent gets the listener and the state, and decides" {
+	for who in $EVERYONE; do
+		become "$who"
+		start "agent-$who" python3 -c "$agent" "$TEST_DIR/agent-$who" "$TEST_DIR/state-$who"
+		wait_until test -S "$TEST_DIR/agent-$who"
+		runs filtered "$(rule SCMP_ACT_NOTIFY mkdir | jq -c --arg path "$TEST_DIR/agent-$who" \
+			'.listenerPath = $path | .listenerMetadata = "word"')" 'mkdir /tmp/x || true'
+		has 'No medium found'
+		jq -e --arg id "$ID" '.fds == ["seccompFd"] and .metadata == "word" and .pid > 0 and .state.id == $id and
+			.ociVersion != null' "$TEST_DIR/state-$who"
+	done
+}
+
+@test "compiled programs are kept by content, and nothing else is believed" {
+	local cache profile
+	profile=$(rule SCMP_ACT_ERRNO mkdir)
+	runs filtered "$profile" 'mkdir /tmp/x || true'
+	cache=$(find "$STATE" -name '*.bpf')
+	[ "$(wc -l <<<"$cache")" -eq 1 ]
+	[ "$(stat -c %a "$cache")" = 600 ]
+	# The same profile again is the same file; another one is another file.
+	runs filtered "$profile" 'mkdir /tmp/x || true'
+	has 'Operation not permitted'
+	runs filtered "$(rule SCMP_ACT_ERRNO mkdir '"errnoRet": 28')" 'mkdir /tmp/x || true'
+	has 'No space left on device'
+	[ "$(find "$STATE" -name '*.bpf' | wc -l)" -eq 2 ]
+	# Under this name the program of the other profile: the input in it differs, so that it is not taken.
+	cp "$(find "$STATE" -name '*.bpf' ! -path "$cache")" "$cache"
+	runs filtered "$profile" 'mkdir /tmp/x || true'
+	has 'Operation not permitted'
+	# One that is cut off, one that others could have written.
+	truncate -s 100 "$cache"
+	runs filtered "$profile" 'mkdir /tmp/x || true'
+	has 'Operation not permitted'
+	chmod 666 "$cache"
+	runs filtered "$profile" 'mkdir /tmp/x || true'
+	has 'Operation not permitted'
+	[ "$(stat -c %a "$cache")" = 600 ] || complain 'it should have been replaced'
+}
