@@ -22,7 +22,8 @@
 #include <sys/syscall.h>
 
 enum {
-	PREDECESSOR_MILLISECONDS = 2000, /* for the relay of the same container's last run to end */
+	PREDECESSOR_MILLISECONDS = 2000, /* for a relay that is in the way to end */
+	CLAIM_ATTEMPTS = 3,
 	DOWN_MILLISECONDS = 3000,
 };
 
@@ -110,10 +111,35 @@ static int start(const struct invocation *invocation, const struct network_names
 	container_fd = listen_for_container(invocation->state, err);
 	if (container_fd < 0)
 		return -1;
-	if (settings_apply(invocation->arena, file, config, err) == 0 && make_inside(namespace, file, config, err) == 0)
+	if (settings_apply(invocation->arena, file, config, err) == 0 &&
+		make_inside(namespace, file, config, err) == 0)
 		result = relay_launch(config, container_fd, err);
 	egress_free(config->egress);
 	return result;
+}
+
+/* The socket that names the namespace: config->control_fd. 1: a relay that serves it already has taken this container, a
+ * pod's next one, in, too. */
+static int claim_namespace(
+	const struct network_namespace *namespace, struct relay_config *config, struct error *err)
+{
+	char name[CONTROL_NAME_MAX];
+	bool taken;
+
+	control_name_of_namespace(namespace->device, namespace->inode, name);
+	for (int attempt = 0; attempt < CLAIM_ATTEMPTS; attempt++) {
+		int joined;
+
+		config->control_fd = control_listen(name, &taken, err);
+		if (!taken)
+			return config->control_fd < 0 ? -1 : 0;
+		joined = control_join(name, config->init_pidfd, err);
+		if (joined != 0)
+			return joined;
+		if (control_await_end(name, PREDECESSOR_MILLISECONDS, false, err) < 0)
+			return -1;
+	}
+	return error_set(err, EADDRINUSE, "relays of this network come and go");
 }
 
 static int up(const struct invocation *invocation, struct error *err)
@@ -121,8 +147,7 @@ static int up(const struct invocation *invocation, struct error *err)
 	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
 	struct relay_config config = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .log_fd = -1 };
 	pid_t pid = (pid_t)invocation->state->pid.value;
-	char name[CONTROL_NAME_MAX];
-	bool taken;
+	int claim;
 
 	if (!invocation->state->pid.set || pid <= 0)
 		return error_set(
@@ -132,11 +157,10 @@ static int up(const struct invocation *invocation, struct error *err)
 		return error_set(err, errno, "cannot find the container's process %d", (int)pid);
 	if (namespace_open(pid, config.init_pidfd, &namespace, err) < 0)
 		return -1;
-	control_name_of_namespace(namespace.device, namespace.inode, name);
-	config.control_fd = control_listen(name, &taken, err);
-	if (taken)
-		return 0; /* a pod's next container: its namespace has its way out */
-	return config.control_fd < 0 ? -1 : start(invocation, &namespace, &config, err);
+	claim = claim_namespace(&namespace, &config, err);
+	if (claim != 0)
+		return claim < 0 ? -1 : 0;
+	return start(invocation, &namespace, &config, err);
 }
 
 static int down(const struct invocation *invocation, struct error *err)

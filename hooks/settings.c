@@ -169,6 +169,11 @@ int settings_apply(
 		return -1;
 	if (!file->log)
 		return 0;
-	config->log_fd = open(file->log, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_CLOEXEC, 0600);
-	return config->log_fd < 0 ? error_set(err, errno, "cannot open the log %s", file->log) : 0;
+	/* Neither a pipe that nobody reads nor a full one may stop the relay. */
+	config->log_fd =
+		open(file->log, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
+	if (config->log_fd < 0)
+		return error_set(err, errno, "cannot open the log %s", file->log);
+	egress_set_log(config->egress, config->log_fd);
+	return 0;
 }

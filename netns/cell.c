@@ -51,21 +51,21 @@ static int write_file(const char *path, const char *text, struct error *err)
 	return 0;
 }
 
-/* An ordinary user becomes nobody in a user namespace of its own; there it has what making the mount namespace takes. */
+/* An ordinary user stays who it is, in a user namespace of its own: there it may make the mount namespace, and has nothing else. */
 static int enter_user_namespace(struct error *err)
 {
 	unsigned int uid = geteuid(), gid = getegid();
-	char map[64];
+	char map[64]; /* the user's own number, so that the control socket's peers can be told apart */
 
 	if (unshare(CLONE_NEWUSER) < 0)
 		return error_set(err, errno,
 			"cannot make the relay's user namespace (kernel.unprivileged_userns_clone, "
 			"user.max_user_namespaces or AppArmor forbid it)");
-	snprintf(map, sizeof(map), "%d %u 1", NOBODY, uid);
+	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
 	if (write_file("/proc/self/setgroups", "deny", err) < 0 ||
 		write_file("/proc/self/uid_map", map, err) < 0)
 		return -1;
-	snprintf(map, sizeof(map), "%d %u 1", NOBODY, gid);
+	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
 	return write_file("/proc/self/gid_map", map, err);
 }
 
@@ -109,7 +109,7 @@ static int enter_empty_root(struct error *err)
 	return 0;
 }
 
-static int drop_user(struct error *err)
+static int lock_capabilities(struct error *err)
 {
 	for (int capability = 0, held; (held = prctl(PR_CAPBSET_READ, capability)) >= 0; capability++) {
 		if (held && prctl(PR_CAPBSET_DROP, capability) < 0)
@@ -119,7 +119,13 @@ static int drop_user(struct error *err)
 					     SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE |
 					     SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED) < 0)
 		return error_set(err, errno, "cannot lock the relay's capabilities");
-	if (setresgid(NOBODY, NOBODY, NOBODY) < 0 || setresuid(NOBODY, NOBODY, NOBODY) < 0)
+	return 0;
+}
+
+static int become_nobody(struct error *err)
+{
+	if (setgroups(0, NULL) < 0 || setresgid(NOBODY, NOBODY, NOBODY) < 0 ||
+		setresuid(NOBODY, NOBODY, NOBODY) < 0)
 		return error_set(err, errno, "cannot become user %d", NOBODY);
 	return 0;
 }
@@ -200,9 +206,8 @@ int cell_enter(const struct relay_config *config, struct error *err)
 	bool direct = can_become_nobody();
 
 	(void)config;
-	if (direct && setgroups(0, NULL) < 0)
-		return error_set(err, errno, "cannot drop the relay's groups");
-	if ((!direct && enter_user_namespace(err) < 0) || enter_empty_root(err) < 0 || drop_user(err) < 0 ||
+	if ((!direct && enter_user_namespace(err) < 0) || enter_empty_root(err) < 0 ||
+		lock_capabilities(err) < 0 || (direct && become_nobody(err) < 0) ||
 		drop_capabilities(err) < 0 || set_limits(err) < 0 || deny_by_landlock(err) < 0)
 		return -1;
 	return SANITIZED ? 0 : cell_filter_install(err);

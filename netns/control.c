@@ -17,7 +17,11 @@
 #define SO_PEERPIDFD 77
 #endif
 
-enum { BACKLOG = 64, AFTER_KILL_MILLISECONDS = 2000 };
+enum {
+	BACKLOG = 64,
+	JOIN_MILLISECONDS = 10000, /* the relay may be just starting */
+	AFTER_KILL_MILLISECONDS = 2000,
+};
 
 void control_name_of_namespace(dev_t device, ino_t inode, char name[static CONTROL_NAME_MAX])
 {
@@ -102,8 +106,8 @@ int control_adopt(int fd, struct error *err)
 				       : 0;
 }
 
-/* Of a process (pidfd), or of the other end of a socket. True when it came within the time. */
-static bool await_end(int fd, int milliseconds)
+/* The end of a process (pidfd), or a word from or the end of a socket's peer. True when it came within the time. */
+static bool await(int fd, int milliseconds)
 {
 	struct pollfd end = { .fd = fd, .events = POLLIN | POLLRDHUP };
 	int ready;
@@ -124,9 +128,47 @@ static int open_peer(int fd, pid_t pid)
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
 		return pidfd;
 	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (pidfd >= 0 && await_end(fd, 0))
+	if (pidfd >= 0 && await(fd, 0))
 		pidfd = close_fd(pidfd);
 	return pidfd;
+}
+
+static bool send_descriptor(int socket, int fd)
+{
+	union {
+		struct cmsghdr header;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .header = { .cmsg_level = SOL_SOCKET,
+			      .cmsg_type = SCM_RIGHTS,
+			      .cmsg_len = CMSG_LEN(sizeof(int)) } };
+	struct iovec data = { .iov_base = "", .iov_len = 1 };
+	struct msghdr message = { .msg_iov = &data,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control) };
+
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+}
+
+int control_join(const char *name, int init_pidfd, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct error unreachable;
+	struct ucred peer;
+	char answer;
+
+	fd = connect_to(name, &peer, &unreachable);
+	if (fd < 0 && unreachable.number == ECONNREFUSED)
+		return 0;
+	if (fd < 0)
+		return *err = unreachable, -1;
+	if (!send_descriptor(fd, init_pidfd))
+		return 0;
+	if (!await(fd, JOIN_MILLISECONDS))
+		return error_set(err, ETIMEDOUT, "the relay of this network (process %d) does not answer",
+			(int)peer.pid);
+	return recv(fd, &answer, 1, 0) == 1;
 }
 
 int control_await_end(const char *name, int milliseconds, bool kill, struct error *err)
@@ -146,7 +188,7 @@ int control_await_end(const char *name, int milliseconds, bool kill, struct erro
 			(unsigned int)peer.uid, name);
 	pidfd = open_peer(fd, peer.pid);
 	end = pidfd >= 0 ? pidfd : fd;
-	if (await_end(end, milliseconds))
+	if (await(end, milliseconds))
 		return 0;
 	if (!kill)
 		return error_set(
@@ -154,7 +196,7 @@ int control_await_end(const char *name, int milliseconds, bool kill, struct erro
 	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return error_set(err, errno, "the relay (process %d) does not end and cannot be killed",
 			(int)peer.pid);
-	if (!await_end(end, AFTER_KILL_MILLISECONDS))
+	if (!await(end, AFTER_KILL_MILLISECONDS))
 		return error_set(err, ETIMEDOUT, "the relay (process %d) does not end", (int)peer.pid);
 	return 0;
 }

@@ -16,8 +16,13 @@ enum { CONTROL_NAME_MAX = 104 };
 void control_name_of_namespace(dev_t device, ino_t inode, char name[static CONTROL_NAME_MAX]);
 void control_name_of_container(const char *bundle, const char *id, char name[static CONTROL_NAME_MAX]);
 
-/* A listening socket; *taken when a relay of the caller's own user has the name already: -1 then without an error's text. */
+/* A listening socket; *taken when a relay of the caller's own user, or of root, has the name already: -1 then without an
+ * error's text. */
 int control_listen(const char *name, bool *taken, struct error *err);
+
+/* Hands another container's init process to the relay that holds the name (residents.h). 1: it serves that container, too;
+ * 0: it was just ending. */
+int control_join(const char *name, int init_pidfd, struct error *err);
 
 /* In the relay's process: makes it the one whom the socket's peers see, instead of the hook that has made the socket. */
 int control_adopt(int fd, struct error *err);

@@ -418,7 +418,14 @@ struct dial *dial_start_associate(struct dialer *dialer, struct endpoint *relay,
 struct dial *dial_start_name(struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data)
 {
 	struct dial *dial = dial_new(dialer, done, data);
+	struct endpoint address;
 
+	if (endpoint_parse_host(&address, name)) { /* else "127.0.0.1" would be the proxy's own, as a name */
+		address.port = port;
+		dial->destination = address;
+		start_by_address(dial);
+		return dial;
+	}
 	dial->destination.port = port;
 	if (!name[0] || strlen(name) > SOCKS_NAME_MAX) {
 		fail(dial, EHOSTUNREACH);

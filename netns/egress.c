@@ -1,6 +1,7 @@
 /* See egress.h. The rules are few: they are tried one after the other, for each connection and query. */
 #include "netns/egress.h"
 
+#include "netns/log.h"
 #include "spec/cleanup.h"
 
 #include <arpa/inet.h>
@@ -38,6 +39,7 @@ struct rule_list {
 struct egress {
 	struct rule_list allow, deny;
 	bool default_allow;
+	struct log *log; /* NULL: none */
 };
 
 /* Addresses that mean something else to each host, and so are never covered by a name or by "*". */
@@ -232,12 +234,11 @@ static const char *first_match(
 
 static bool verdict(bool permitted, const char *why, const char **rule)
 {
-	if (rule)
-		*rule = why;
+	*rule = why;
 	return permitted;
 }
 
-/* `need`: what an allowing rule must be about; special addresses and names must be meant, not swept up by a "*". */
+/* Deny, then allow, then the default; special addresses and names must be meant by a rule, not swept up by a "*". */
 static bool decide(const struct egress *egress, const struct question *question, const char **rule)
 {
 	const unsigned int any = BY_ANY | BY_NAME | BY_ADDRESS;
@@ -264,6 +265,15 @@ static bool decide(const struct egress *egress, const struct question *question,
 	return verdict(egress->default_allow, "default", rule);
 }
 
+static bool record(const struct egress *egress, const struct decision *decision, const char **rule)
+{
+	if (egress->log)
+		log_decision(egress->log, decision);
+	if (rule)
+		*rule = decision->rule;
+	return decision->permitted;
+}
+
 bool egress_permits(const struct egress *egress, enum egress_protocol protocol, const char *name,
 	const struct endpoint *address, const char **rule)
 {
@@ -272,24 +282,46 @@ bool egress_permits(const struct egress *egress, enum egress_protocol protocol, 
 		.name = name,
 		.name_length = name ? name_length(name) : 0,
 		.addresses = forms_of(address) };
+	struct decision decision = { .event = "connect",
+		.protocol = protocol == EGRESS_TCP ? "tcp" : "udp",
+		.name = name,
+		.address = address,
+		.port = address->port };
 
-	return decide(egress, &question, rule);
+	decision.permitted = decide(egress, &question, &decision.rule);
+	return record(egress, &decision, rule);
+}
+
+/* A denial of one port or protocol leaves the name's others: it may be asked for. */
+static const char *denied_wholly(const struct rule_list *deny, const struct question *question)
+{
+	for (size_t i = 0; i < deny->count; i++) {
+		const struct rule *rule = &deny->rules[i];
+
+		if (!rule->port && rule->protocols == (EGRESS_TCP | EGRESS_UDP) && covers(rule, question))
+			return rule->text;
+	}
+	return NULL;
 }
 
 bool egress_permits_query(const struct egress *egress, const char *name, const char **rule)
 {
 	struct question question = { .name = name, .name_length = name_length(name) };
-	const struct rule_list *deny = &egress->deny;
+	struct egress allowing = { .allow = egress->allow, .default_allow = egress->default_allow };
+	struct decision decision = { .event = "query", .name = name };
 
-	/* A denial of one port or protocol leaves the name's others: it may be asked for. */
-	for (size_t i = 0; i < deny->count; i++) {
-		if (deny->rules[i].port || deny->rules[i].protocols != (EGRESS_TCP | EGRESS_UDP))
-			continue;
-		if (covers(&deny->rules[i], &question))
-			return verdict(false, deny->rules[i].text, rule);
-	}
-	return decide(&(struct egress){ .allow = egress->allow, .default_allow = egress->default_allow },
-		&question, rule);
+	decision.rule = denied_wholly(&egress->deny, &question);
+	if (!decision.rule)
+		decision.permitted = decide(&allowing, &question, &decision.rule);
+	return record(egress, &decision, rule);
+}
+
+void egress_set_log(struct egress *egress, int fd)
+{
+	free(egress->log);
+	egress->log = fd >= 0 ? calloc(1, sizeof(*egress->log)) : NULL;
+	if (egress->log)
+		egress->log->fd = fd;
 }
 
 /* "localhost" does not count: it is never asked of a resolver, and stands for addresses. */
@@ -298,7 +330,8 @@ static bool list_has_names(const struct rule_list *list)
 	for (size_t i = 0; i < list->count; i++) {
 		const struct rule *rule = &list->rules[i];
 
-		if (rule->kind == RULE_SUBDOMAINS || (rule->kind == RULE_NAME && strcmp(rule->name, "localhost") != 0))
+		if (rule->kind == RULE_SUBDOMAINS ||
+			(rule->kind == RULE_NAME && strcmp(rule->name, "localhost") != 0))
 			return true;
 	}
 	return false;
@@ -505,6 +538,7 @@ void egress_free(struct egress *egress)
 		return;
 	free_rules(&egress->allow);
 	free_rules(&egress->deny);
+	free(egress->log);
 	free(egress);
 }
 

@@ -4,7 +4,6 @@
 
 #include <arpa/inet.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *address)
@@ -81,6 +80,25 @@ bool endpoint_parse(struct endpoint *endpoint, const char *text)
 	host[end - start] = '\0';
 	endpoint->family = *text == '[' ? AF_INET6 : AF_INET;
 	return inet_pton(endpoint->family, host, &endpoint->v6) == 1;
+}
+
+bool endpoint_parse_host(struct endpoint *endpoint, const char *host)
+{
+	char text[INET6_ADDRSTRLEN];
+	size_t length = strlen(host);
+
+	memset(endpoint, 0, sizeof(*endpoint));
+	if (length && host[length - 1] == '.')
+		length--;
+	if (!length || length >= sizeof(text))
+		return false;
+	memcpy(text, host, length);
+	text[length] = '\0';
+	if (inet_aton(text, &endpoint->v4))
+		endpoint->family = AF_INET;
+	else if (inet_pton(AF_INET6, text, &endpoint->v6) == 1)
+		endpoint->family = AF_INET6;
+	return endpoint->family;
 }
 
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)

@@ -304,19 +304,26 @@ static void accept_neighbours(struct batch *batch)
 	end_rule(batch, &rule);
 }
 
-static void add_table(struct batch *batch)
+static void put_table(struct batch *batch, uint16_t type)
 {
-	struct nlmsghdr *message = begin_request(batch, NFT_MSG_NEWTABLE, NLM_F_EXCL);
-
-	mnl_attr_put_strz(message, NFTA_TABLE_NAME, TABLE);
+	mnl_attr_put_strz(begin_request(batch, type, 0), NFTA_TABLE_NAME, TABLE);
 	end(batch);
+}
+
+/* A container that is started again in its pod's namespace finds the table of its last run: making sure that there is one
+ * lets it be deleted without looking. */
+static void replace_table(struct batch *batch)
+{
+	put_table(batch, NFT_MSG_NEWTABLE);
+	put_table(batch, NFT_MSG_DELTABLE);
+	put_table(batch, NFT_MSG_NEWTABLE);
 }
 
 static void write_batch(struct batch *batch, unsigned int tun, uint32_t mark)
 {
 	begin(batch, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	end(batch);
-	add_table(batch);
+	replace_table(batch);
 	add_chain(batch, "arriving", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT);
 	add_chain(batch, "routing", "route", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE, NF_ACCEPT);
 	add_chain(batch, "leaving", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER, NF_DROP);

@@ -391,6 +391,7 @@ int netlink_rule_mark(
 {
 	char buffer[MESSAGE_MAX], what[64];
 	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+	struct error refusal = { 0 };
 	struct fib_rule_hdr *rule;
 
 	rule = begin(netlink, buffer, RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(*rule));
@@ -401,7 +402,9 @@ int netlink_rule_mark(
 	mnl_attr_put_u32(message, FRA_FWMASK, UINT32_MAX);
 	mnl_attr_put_u32(message, FRA_TABLE, table);
 	snprintf(what, sizeof(what), "add the %s routing rule for replies", family_name(family));
-	return finish(netlink, buffer, what, err);
+	if (finish(netlink, buffer, what, &refusal) < 0 && refusal.number != EEXIST)
+		return *err = refusal, -1;
+	return 0;
 }
 
 struct address_search {

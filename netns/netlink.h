@@ -43,7 +43,7 @@ int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned 
 /* Moves every unicast route of the main table that leaves by another link than lo and `except` to `table`. *moved is how many. */
 int netlink_routes_move(
 	struct netlink *netlink, unsigned int except, uint32_t table, size_t *moved, struct error *err);
-/* Packets with `mark` are routed by `table`. */
+/* Packets with `mark` are routed by `table`; the same rule again is no fault. */
 int netlink_rule_mark(
 	struct netlink *netlink, sa_family_t family, uint32_t mark, uint32_t table, struct error *err);
 /* The first global address of `family` on a link other than lo and `except`; family 0 when there is none. */

@@ -14,7 +14,16 @@ enum {
 	EXTENSION_HEADERS_MAX = 8,
 };
 
-enum { OPTION_END = 0, OPTION_NOP = 1, OPTION_MSS = 2, OPTION_SCALE = 3, SCALE_MAX = 14 };
+enum {
+	OPTION_END = 0,
+	OPTION_NOP = 1,
+	OPTION_MSS = 2,
+	OPTION_SCALE = 3,
+	OPTION_SACK_PERMITTED = 4,
+	OPTION_SACK = 5,
+	SCALE_MAX = 14,
+	TCP_OPTIONS_MAX = 40,
+};
 
 static uint64_t sum_bytes(const uint8_t *bytes, size_t length, uint64_t sum)
 {
@@ -127,7 +136,8 @@ static bool parse_ipv6(struct packet *packet, const uint8_t *bytes, size_t lengt
 	return skip_extension_headers(packet);
 }
 
-/* Only a SYN's options matter: the others (timestamps, SACK) were never agreed to. */
+/* Only a SYN's options matter: timestamps are never agreed to, and what the container has received selectively it will also say
+ * by number. */
 static void parse_tcp_options(struct tcp_segment *segment, const uint8_t *option, const uint8_t *end)
 {
 	while (option < end && *option != OPTION_END) {
@@ -141,6 +151,8 @@ static void parse_tcp_options(struct tcp_segment *segment, const uint8_t *option
 			segment->maximum = get16(option + 2);
 		if (option[0] == OPTION_SCALE && option[1] == 3)
 			segment->scale = (int8_t)(option[2] > SCALE_MAX ? SCALE_MAX : option[2]);
+		if (option[0] == OPTION_SACK_PERMITTED && option[1] == 2)
+			segment->sack_permitted = true;
 		option += option[1];
 	}
 }
@@ -292,30 +304,44 @@ static void put_checksum(uint8_t *field, const uint8_t *transport, size_t length
 	put16(field, sum ? sum : 0xffff); /* 0 would say "none" in UDP, and is the same number elsewhere */
 }
 
+static uint8_t *put_option(uint8_t *at, uint8_t padding, uint8_t kind, uint8_t length)
+{
+	memset(at, OPTION_NOP, padding);
+	at += padding;
+	at[0] = kind;
+	at[1] = length;
+	return at + 2;
+}
+
+/* Each is padded to whole words. */
 static size_t put_tcp_options(uint8_t *options, const struct tcp_segment *segment)
 {
-	size_t length = 0;
+	uint8_t *at = options;
 
 	if (segment->maximum) {
-		options[0] = OPTION_MSS;
-		options[1] = 4;
-		put16(options + 2, segment->maximum);
-		length = 4;
+		at = put_option(at, 0, OPTION_MSS, 4);
+		put16(at, segment->maximum);
+		at += 2;
 	}
 	if ((segment->flags & TCP_SYN) && segment->scale >= 0) {
-		options[length] = OPTION_NOP;
-		options[length + 1] = OPTION_SCALE;
-		options[length + 2] = 3;
-		options[length + 3] = (uint8_t)segment->scale;
-		length += 4;
+		at = put_option(at, 1, OPTION_SCALE, 3);
+		*at++ = (uint8_t)segment->scale;
 	}
-	return length;
+	if (segment->sack_permitted)
+		at = put_option(at, 2, OPTION_SACK_PERMITTED, 2);
+	if (segment->sack_count)
+		at = put_option(at, 2, OPTION_SACK, (uint8_t)(2 + 8 * segment->sack_count));
+	for (size_t i = 0; i < segment->sack_count; i++, at += 8) {
+		put32(at, segment->sack[i].start);
+		put32(at + 4, segment->sack[i].end);
+	}
+	return (size_t)(at - options);
 }
 
 uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, const struct tcp_segment *segment, enum checksum checksum)
 {
-	uint8_t options[8], *header;
+	uint8_t options[TCP_OPTIONS_MAX], *header;
 	size_t options_length = put_tcp_options(options, segment);
 	size_t total = TCP_HEADER + options_length + length;
 

@@ -11,12 +11,19 @@
 
 enum tcp_flag { TCP_FIN = 1, TCP_SYN = 2, TCP_RST = 4, TCP_PSH = 8, TCP_ACK = 16, TCP_URG = 32 };
 
+enum { TCP_BLOCKS_MAX = 4 }; /* all that the options have room for */
+
 struct tcp_segment {
 	uint32_t sequence, acknowledgement;
 	uint16_t window; /* as written, not scaled */
 	uint8_t flags;
 	uint16_t maximum; /* the MSS option, 0: none */
 	int8_t scale;	  /* the window scale option, -1: none */
+	bool sack_permitted;
+	uint8_t sack_count; /* of what is written; what is read has none */
+	struct tcp_block {
+		uint32_t start, end;
+	} sack[TCP_BLOCKS_MAX];
 };
 
 struct packet {
@@ -43,7 +50,7 @@ bool packet_checksum_holds(const struct packet *packet);
 
 /* Headers are written so that they end where the payload begins; PACKET_HEADERS_MAX bytes before it must be there.
  * Each returns where the packet begins. */
-enum { PACKET_HEADERS_MAX = 80, PACKET_LENGTH_MAX = 65535 };
+enum { PACKET_HEADERS_MAX = 112, PACKET_LENGTH_MAX = 65535 };
 enum checksum { CHECKSUM_WHOLE, CHECKSUM_PARTIAL /* of the pseudo header only: the kernel does the rest */ };
 
 uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *source,

@@ -4,7 +4,9 @@
 #include "netns/cell.h"
 #include "netns/dial.h"
 #include "netns/dns.h"
+#include "netns/forward.h"
 #include "netns/icmp.h"
+#include "netns/listener.h"
 #include "netns/loop.h"
 #include "netns/names.h"
 #include "netns/tcp.h"
@@ -13,13 +15,13 @@
 #include "spec/cleanup.h"
 
 #include <signal.h>
-#include <string.h>
+#include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 
 enum {
-	FLOWS_MAX = 65536,
-	SPARE_DESCRIPTORS = 64,
+	DESCRIPTORS_MAX = 65536,
+	SPARE_DESCRIPTORS = 256, /* the relay's own, and its resolver's */
 };
 
 struct relay {
@@ -31,7 +33,10 @@ struct relay {
 	struct tcp *tcp;
 	struct udp *udp;
 	struct tunnel *tunnel;
+	struct listener *listener;
+	struct forwards *forwards;
 	struct watch init;
+	size_t descriptors;
 };
 
 /* Addresses that no packet on tun0 can mean: this host, "nobody", multicast, broadcast. */
@@ -88,8 +93,8 @@ static void init_ended(struct watch *watch, uint32_t events)
 	loop_stop(relay->loop);
 }
 
-/* As many as may be open: each flow is a socket. */
-static size_t flows_max(void)
+/* As many as may be open: each flow is a socket or two, and no kind of flow can starve the others. */
+static size_t descriptors_max(void)
 {
 	struct rlimit limit;
 
@@ -97,22 +102,20 @@ static size_t flows_max(void)
 		return 0;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= FLOWS_MAX + SPARE_DESCRIPTORS)
-		return FLOWS_MAX;
+	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > DESCRIPTORS_MAX)
+		limit.rlim_max = DESCRIPTORS_MAX;
 	return limit.rlim_max > SPARE_DESCRIPTORS ? limit.rlim_max - SPARE_DESCRIPTORS : 0;
 }
 
 static int make_tunnel(struct relay *relay, struct error *err)
 {
 	struct tunnel_handlers handlers = { sort_packet, flush_flows, relay };
-	size_t flows = flows_max();
 
-	if (relay->config->tun_fd < 0)
-		return 0;
-	relay->tcp = tcp_new(relay->loop, relay->dialer, relay->dns, relay->names, flows, err);
+	relay->tcp = tcp_new(relay->loop, relay->dialer, relay->dns, relay->names, relay->descriptors / 2, err);
 	if (!relay->tcp)
 		return -1;
-	relay->udp = udp_new(relay->loop, relay->config, relay->dialer, relay->dns, relay->names, flows / 4, err);
+	relay->udp = udp_new(relay->loop, relay->config, relay->dialer, relay->dns, relay->names,
+		relay->descriptors / 8, err);
 	if (!relay->udp)
 		return -1;
 	relay->tunnel = tunnel_new(relay->loop, relay->config, &handlers, err);
@@ -123,8 +126,25 @@ static int make_tunnel(struct relay *relay, struct error *err)
 	return 0;
 }
 
+static int make_ways(struct relay *relay, struct error *err)
+{
+	const struct relay_config *config = relay->config;
+
+	if (config->tun_fd >= 0 && make_tunnel(relay, err) < 0)
+		return -1;
+	if (config->listener_fd >= 0) {
+		relay->listener = listener_new(
+			relay->loop, relay->dialer, config->listener_fd, relay->descriptors / 4, err);
+		if (!relay->listener)
+			return -1;
+	}
+	relay->forwards = forwards_new(relay->loop, config, relay->descriptors / 8, err);
+	return relay->forwards ? 0 : -1;
+}
+
 static int make_parts(struct relay *relay, struct error *err)
 {
+	relay->descriptors = descriptors_max();
 	relay->loop = loop_new(err);
 	if (!relay->loop)
 		return -1;
@@ -142,11 +162,13 @@ static int make_parts(struct relay *relay, struct error *err)
 	relay->init.ready = init_ended;
 	if (loop_add(relay->loop, &relay->init, EPOLLIN, err) < 0)
 		return -1;
-	return make_tunnel(relay, err);
+	return make_ways(relay, err);
 }
 
 static void free_parts(struct relay *relay)
 {
+	forwards_free(relay->forwards);
+	listener_free(relay->listener);
 	tcp_free(relay->tcp);
 	udp_free(relay->udp);
 	tunnel_free(relay->tunnel);

@@ -148,6 +148,7 @@ void flow_close(struct tcp_flow *flow)
 	if (flow->dial)
 		dial_cancel(flow->dial);
 	close_upstream(flow);
+	reorder_forget(flow);
 	if (flow->holds_name)
 		names_release(tcp->names, &flow->server);
 	tcp->flows--;
@@ -263,9 +264,19 @@ static void send_syn_ack(struct tcp_flow *flow)
 		.flags = TCP_SYN | TCP_ACK,
 		.maximum = tunnel_mss(tunnel, flow->client.family),
 		.scale = flow->rcv_scale ? (int8_t)flow->rcv_scale : -1,
+		.sack_permitted = flow->sack_permitted,
 	};
 
 	tunnel_send_tcp(tunnel, 0, &flow->server, &flow->client, &segment, flow->mss);
+}
+
+/* The socket takes again. False: the flow is no more. */
+static bool resume(struct tcp_flow *flow)
+{
+	flow->low_room = false;
+	flow->acknowledge = true;
+	flow->refused_data = false;
+	return flow_take_held(flow);
 }
 
 static void upstream_ready(struct watch *watch, uint32_t events)
@@ -276,22 +287,11 @@ static void upstream_ready(struct watch *watch, uint32_t events)
 		flow->readable = true;
 	if (events & (EPOLLRDHUP | EPOLLHUP))
 		flow->upstream_hung_up = true;
-	if ((events & EPOLLERR) && flow->upstream_ended) { /* nothing more will be read, which would tell */
-		flow_reset(flow);
+	if (flow->state != TCP_OPEN)
 		return;
-	}
-	if ((events & EPOLLOUT) && flow->low_room && flow->state == TCP_OPEN) {
-		flow->low_room = false;
-		flow->acknowledge = true;
-		if (flow->refused_data) { /* ask for it again: three duplicates after this one */
-			flow_update_room(flow);
-			flow->refused_data = false;
-			for (int i = 0; i < 3; i++)
-				flow_send_control(flow, TCP_ACK);
-			flow->acknowledge = true;
-		}
-	}
-	if (flow->state == TCP_OPEN)
+	if ((events & EPOLLERR) && flow->upstream_ended) /* nothing more will be read, which would tell */
+		flow_reset(flow);
+	else if (!(events & EPOLLOUT) || !flow->low_room || resume(flow))
 		flush(flow);
 }
 
@@ -431,6 +431,7 @@ static struct tcp_flow *flow_new(struct tcp *tcp, const struct packet *packet)
 	flow->rcv_nxt = packet->tcp.sequence + 1;
 	flow->rcv_adv = flow->rcv_nxt + INITIAL_WINDOW;
 	flow->mss = agree_mss(tcp, packet);
+	flow->sack_permitted = packet->tcp.sack_permitted;
 	if (packet->tcp.scale >= 0) {
 		flow->snd_scale = (uint8_t)packet->tcp.scale;
 		flow->rcv_scale = WINDOW_SCALE;

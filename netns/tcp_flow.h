@@ -32,6 +32,7 @@ struct tcp_flow {
 	uint8_t state; /* enum tcp_state */
 	uint8_t snd_scale, rcv_scale;
 	uint8_t duplicate_acks, retries;
+	uint8_t held; /* segments out of order, in tcp_reorder.c */
 
 	bool dirty : 1;		  /* in the list for tcp_flush() */
 	bool acknowledge : 1;	  /* the container is owed an ACK */
@@ -43,9 +44,10 @@ struct tcp_flow {
 	bool upstream_hung_up : 1; /* EPOLLRDHUP: what is in the queue is all there will be */
 	bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1;
 	bool low_room : 1;	  /* waiting for EPOLLOUT to widen the window */
-	bool refused_data : 1;	  /* the socket did not take what came: the container must send it again */
+	bool refused_data : 1;	  /* the socket did not take all that came: the rest is held, or must come again */
 	bool lingers : 1;	  /* the last word will be an ACK, which may be lost */
 	bool holds_name : 1;	  /* `server` is a stand-in address */
+	bool sack_permitted : 1;
 	bool plain_socket : 1;	  /* not TCP: the DNS stream */
 };
 
@@ -79,5 +81,13 @@ int flow_consume(struct tcp_flow *flow);
 
 /* tcp_receive.c: from the container. False: the flow is no more. */
 bool flow_receive(struct tcp_flow *flow, const struct packet *packet);
+bool flow_take_held(struct tcp_flow *flow); /* what came too early and has its turn now */
 void flow_update_room(struct tcp_flow *flow);
 uint16_t flow_window(const struct tcp_flow *flow); /* as written in the header */
+
+/* tcp_reorder.c: what came before what should have come first */
+void reorder_hold(struct tcp_flow *flow, uint32_t sequence, const uint8_t *bytes, size_t length);
+/* The held segment that now continues at rcv_nxt, from there on; valid until the next call of reorder_. False: none. */
+bool reorder_next(struct tcp_flow *flow, const uint8_t **bytes, size_t *length);
+void reorder_forget(struct tcp_flow *flow); /* all of the flow's */
+uint8_t reorder_blocks(const struct tcp_flow *flow, struct tcp_block blocks[TCP_BLOCKS_MAX]);

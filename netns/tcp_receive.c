@@ -119,8 +119,10 @@ static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t len
 	*taken = sent < 0 ? 0 : (size_t)sent;
 	flow->rcv_nxt += (uint32_t)*taken;
 	flow->refused_data = *taken < length;
-	if (flow->refused_data)
+	if (flow->refused_data) {
+		reorder_hold(flow, flow->rcv_nxt, bytes + *taken, length - *taken);
 		flow_update_room(flow);
+	}
 	return true;
 }
 
@@ -134,6 +136,18 @@ static void take_fin(struct tcp_flow *flow)
 	shutdown(flow->upstream.fd, SHUT_WR);
 }
 
+bool flow_take_held(struct tcp_flow *flow)
+{
+	const uint8_t *bytes;
+	size_t length, taken;
+
+	while (flow->held && !flow->refused_data && reorder_next(flow, &bytes, &length)) {
+		if (!take_payload(flow, bytes, length, &taken))
+			return false;
+	}
+	return true;
+}
+
 static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 {
 	uint32_t old = flow->rcv_nxt - packet->tcp.sequence;
@@ -144,6 +158,7 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 		return true;
 	flow->acknowledge = true;
 	if ((int32_t)old < 0) { /* a hole before it: each such packet is answered, for the sender's fast retransmission */
+		reorder_hold(flow, packet->tcp.sequence, packet->payload, length);
 		if (!flow->refused_data)
 			flow_send_control(flow, TCP_ACK);
 		return true;
@@ -154,7 +169,7 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 		return false;
 	if (fin && taken == length - old)
 		take_fin(flow);
-	return true;
+	return flow_take_held(flow);
 }
 
 /* RFC 5961: believed at exactly the next number; elsewhere in the window it is asked about. */

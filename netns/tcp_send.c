@@ -28,6 +28,9 @@ static bool send_segment(struct tcp_flow *flow, uint32_t sequence, uint8_t flags
 	};
 
 	flow->acknowledge = false;
+	/* Of what is held because the socket is full nothing is said: a block that adjoins the ACK looks like a broken promise. */
+	if (flow->held && flow->sack_permitted && !length && !flow->refused_data)
+		segment.sack_count = reorder_blocks(flow, segment.sack);
 	return tunnel_send_tcp(tcp_tunnel(flow->tcp), length, &flow->server, &flow->client, &segment, flow->mss);
 }
 

@@ -112,9 +112,11 @@ static void idle(struct timer *timer)
 
 static bool permitted(struct udp *udp, const struct endpoint *server, const char *name)
 {
-	struct endpoint unknown = { .port = server->port };
+	struct endpoint unknown = { .port = server->port }, address;
 	const char *rule;
 
+	if (name && endpoint_parse_host(&address, name)) /* a name that the proxy would take for an address */
+		return false;
 	return egress_permits(udp->config->egress, EGRESS_UDP, name, name ? &unknown : server, &rule);
 }
 

@@ -84,6 +84,8 @@ static const char *read_host_port(
 		colon = memchr(text.start, ':', text.length);
 		colon = colon ? colon : end;
 		name = (struct part){ text.start, (size_t)(colon - text.start) };
+		if (colon != end && memchr(colon + 1, ':', (size_t)(end - colon - 1)))
+			return "an IPv6 address is written in brackets";
 	}
 	fault = copy_host(name, bracketed, host);
 	if (fault)

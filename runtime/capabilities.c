@@ -209,12 +209,6 @@ static int check_sets(const struct sets *sets, struct error *err)
 			"process.capabilities.effective: %s is not in process.capabilities.permitted, which "
 			"it needs",
 			first_name(stray));
-	stray = sets->ambient & ~(sets->permitted & sets->inheritable);
-	if (stray)
-		return error_set(err, 0,
-			"process.capabilities.ambient: %s is not in both process.capabilities.permitted and "
-			"process.capabilities.inheritable, which it needs",
-			first_name(stray));
 	return 0;
 }
 
@@ -244,6 +238,8 @@ int capabilities_apply(const struct oci_capabilities *capabilities, struct error
 	sets.permitted &= held;
 	sets.effective &= held;
 	sets.inheritable &= inheritable;
+	/* Also where the config has it ambient but not inheritable: runc's own template does, since CVE-2022-29162
+	 * emptied the inheritable set, and runc and crun run it. */
 	sets.ambient &= sets.permitted & sets.inheritable;
 	if (put_sets(&sets, err) < 0)
 		return -1;

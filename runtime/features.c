@@ -1,6 +1,7 @@
 /* See features.h. The lists that the code works by are asked for, not repeated. */
 #include "runtime/features.h"
 
+#include "runtime/mount_options.h"
 #include "runtime/named.h"
 #include "runtime/placeholder.h"
 #include "runtime/process.h"
@@ -154,16 +155,22 @@ static void add_linux(struct arena *arena, struct json *features)
 	for (size_t i = 0; i < ARRAY_SIZE(abilities); i++)
 		json_add(arena, object_in(arena, object, abilities[i].object), abilities[i].key,
 			json_new_boolean(arena, abilities[i].can));
+	json_add(arena, object_in(arena, object_in(arena, object, "mountExtensions"), "idmap"), "enabled",
+		json_new_boolean(arena, true));
 	add_seccomp(arena, object);
 }
 
 struct json *features_write(struct arena *arena)
 {
 	struct json *features = json_new_object(arena);
+	const char *const *mount_options;
+	size_t count;
 
 	json_add(arena, features, "ociVersionMin", json_new_string(arena, OCI_VERSION_MINIMUM));
 	json_add(arena, features, "ociVersionMax", json_new_string(arena, OCI_VERSION));
 	json_add(arena, features, "hooks", all_words(arena, hook_names));
+	mount_options = mount_option_names(&count);
+	json_add(arena, features, "mountOptions", words(arena, mount_options, count));
 	json_add(arena, features, "annotations", annotations(arena));
 	json_add(arena, features, "potentiallyUnsafeConfigAnnotations", all_words(arena, unsafe_annotations));
 	add_linux(arena, features);

@@ -3,10 +3,7 @@
 
 #include "spec/cleanup.h"
 
-#include <limits.h>
 #include <string.h>
-
-#define HOOK_NAME "fence-network"
 
 /* The binary that was asked for, as the shell found it. */
 static char *own_path(struct arena *arena)
@@ -27,13 +24,16 @@ static char *own_path(struct arena *arena)
 
 const char *hook_path(struct arena *arena)
 {
+	/* Relative to our own folder: a build tree or a copy of both; an installation under any prefix. */
+	static const char *const places[] = { "fence-network", "../libexec/fence/fence-network" };
 	_cleanup_free_ char *self = own_path(arena);
-	char *beside;
 
-	if (self) {
-		beside = arena_printf(arena, "%.*s" HOOK_NAME, (int)(strrchr(self, '/') + 1 - self), self);
-		if (access(beside, X_OK) == 0)
-			return beside;
+	for (size_t i = 0; self && i < ARRAY_SIZE(places); i++) {
+		int folder = (int)(strrchr(self, '/') + 1 - self);
+		_cleanup_free_ char *hook = realpath(arena_printf(arena, "%.*s%s", folder, self, places[i]), NULL);
+
+		if (hook)
+			return arena_strdup(arena, hook);
 	}
-	return FENCE_LIBEXECDIR "/" HOOK_NAME;
+	return FENCE_LIBEXECDIR "/fence-network";
 }

@@ -5,6 +5,8 @@
 #include "spec/cleanup.h"
 
 #include <string.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
 
 enum { FSCONFIG_VALUE_MAX = 255 }; /* the kernel's limit for one option's value */
 
@@ -96,7 +98,8 @@ static int configure_superblock(int context, const struct mount_options *options
 			configure_one(context, superblock_words[i].set, err) < 0)
 			return -1;
 		if (options->remount && options->superblock.clear & superblock_words[i].flag &&
-			superblock_words[i].clear && configure_one(context, superblock_words[i].clear, err) < 0)
+			superblock_words[i].clear &&
+			configure_one(context, superblock_words[i].clear, err) < 0)
 			return -1;
 	}
 	for (size_t i = 0; i < options->data.count; i++)
@@ -154,8 +157,8 @@ static void place_of(int fd, char path[32])
 	snprintf(path, 32, "/proc/self/fd/%d", fd);
 }
 
-int mount_by_call(const char *type, const char *source, const struct mount_options *options, const char *label,
-	bool writable, int target_fd, struct error *err)
+int mount_by_call(const char *type, const char *source, const struct mount_options *options,
+	const char *label, bool writable, int target_fd, struct error *err)
 {
 	unsigned long flags = flags_for(all_set(options, writable)) | options->superblock.set;
 	_cleanup_free_ char *data = NULL;
@@ -234,8 +237,34 @@ static int mount_call_on(int fd, unsigned long flags)
 	return call_mount(NULL, place, NULL, flags, NULL);
 }
 
-/* Without mount_setattr all flags are given at once, so those that are there have to be known. */
-static int remount_bind(int fd, uint64_t set, uint64_t clear);
+/* What mount(2) must be told again, or it would be cleared (or refused, in a user namespace: locked flags). */
+static const struct {
+	unsigned long status;
+	uint64_t attribute;
+} attribute_of_status[] = {
+	{ ST_RDONLY, MOUNT_ATTR_RDONLY },
+	{ ST_NOSUID, MOUNT_ATTR_NOSUID },
+	{ ST_NODEV, MOUNT_ATTR_NODEV },
+	{ ST_NOEXEC, MOUNT_ATTR_NOEXEC },
+	{ ST_NOATIME, MOUNT_ATTR_NOATIME },
+	{ ST_NODIRATIME, MOUNT_ATTR_NODIRATIME },
+};
+
+static int remount_bind(int fd, uint64_t set, uint64_t clear)
+{
+	struct statfs status;
+	uint64_t attributes = 0;
+
+	if (fstatfs(fd, &status) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(attribute_of_status); i++)
+		if ((unsigned long)status.f_flags & attribute_of_status[i].status)
+			attributes |= attribute_of_status[i].attribute;
+	if (!((unsigned long)status.f_flags & (ST_NOATIME | ST_RELATIME)))
+		attributes |= MOUNT_ATTR_STRICTATIME;
+	attributes = (attributes & ~clear) | set;
+	return mount_call_on(fd, MS_REMOUNT | MS_BIND | flags_for(attributes));
+}
 
 int mount_set_propagation(int fd, uint64_t type, bool recursive)
 {
@@ -274,4 +303,26 @@ int mount_restrict(int fd, uint64_t attributes)
 int mount_attach(int fd, int target_fd)
 {
 	return call_move_mount(fd, "", target_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+}
+
+int mount_reconfigure(int fd, const struct mount_options *options, struct error *err)
+{
+	_cleanup_close_ int context = -1;
+	uint64_t read_only = (options->own.set | options->own.clear) & MOUNT_ATTR_RDONLY;
+
+	if (!options->bind &&
+		(options->data.count || options->superblock.set || options->superblock.clear || read_only)) {
+		context = call_fspick(fd, "", FSPICK_EMPTY_PATH | FSPICK_CLOEXEC);
+		if (context < 0)
+			return error_set(err, errno, "cannot remount");
+		if (read_only && configure_one(context, options->own.set & read_only ? "ro" : "rw", err) < 0)
+			return -1;
+		if (configure_superblock(context, options, err) < 0)
+			return -1;
+		if (call_fsconfig(context, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0) < 0)
+			return complain(context, err, "cannot", " remount");
+	}
+	if (mount_set_attached(fd, options, false) < 0)
+		return error_set(err, errno, "cannot remount");
+	return 0;
 }

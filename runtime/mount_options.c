@@ -9,8 +9,8 @@
 
 enum kind {
 	NOTHING,
-	OWN,  /* set and clear are MOUNT_ATTR_* */
-	TREE, /* the same */
+	OWN,	    /* set and clear are MOUNT_ATTR_* */
+	TREE,	    /* the same */
 	SUPERBLOCK, /* MS_* */
 	PROPAGATION,
 	TREE_PROPAGATION,
@@ -33,7 +33,11 @@ struct option {
 
 /* The three modes of atime are one field of which relatime is the zero: each clears the others, and whoever leaves a
  * mode is back at the kernel's default. */
-#define ATTRIBUTE(name, set, clear) { name, OWN, set, clear }, { "r" name, TREE, set, clear }
+#define ATTRIBUTE(name, set, clear)        \
+	{ name, OWN, set, clear },         \
+	{                                  \
+		"r" name, TREE, set, clear \
+	}
 
 static const struct option options_known[] = {
 	{ "defaults", NOTHING },
@@ -118,8 +122,8 @@ static void change(struct mount_flags *flags, const struct option *option)
 
 static void add_propagation(struct arena *arena, struct mount_options *options, const struct option *option)
 {
-	struct mount_propagation *propagation =
-		arena_push(arena, &options->propagation.items, &options->propagation.count, sizeof(*propagation));
+	struct mount_propagation *propagation = arena_push(
+		arena, &options->propagation.items, &options->propagation.count, sizeof(*propagation));
 
 	propagation->type = option->set;
 	propagation->recursive = option->kind == TREE_PROPAGATION;
@@ -178,12 +182,13 @@ static bool is_type(const struct oci_mount *mount, const char *type)
 	return mount->type && strcmp(mount->type, type) == 0;
 }
 
-static int check(const struct oci_mount *mount, size_t index, const struct mount_options *options,
-	struct error *err)
+static int check(
+	const struct oci_mount *mount, size_t index, const struct mount_options *options, struct error *err)
 {
 	if (!options->bind && !options->remount && (!mount->type || !*mount->type || is_type(mount, "none")))
 		return error_set(err, 0,
-			"mounts[%zu].type: %s has none, and no \"bind\" or \"rbind\" among its options; add one",
+			"mounts[%zu].type: %s has none, and no \"bind\" or \"rbind\" among its options; add "
+			"one",
 			index, mount->destination);
 	if (options->bind && !options->remount && (!mount->source || !*mount->source))
 		return error_set(err, 0, "mounts[%zu].source: the bind mount %s has none; name a path", index,
@@ -196,8 +201,7 @@ static int check(const struct oci_mount *mount, size_t index, const struct mount
 		return error_set(
 			err, 0, "mounts[%zu]: only bind mounts can have id mappings; add \"bind\"", index);
 	if (options->copy_up && !is_type(mount, "tmpfs"))
-		return error_set(
-			err, 0, "mounts[%zu].options: \"tmpcopyup\" is only for type tmpfs", index);
+		return error_set(err, 0, "mounts[%zu].options: \"tmpcopyup\" is only for type tmpfs", index);
 	return 0;
 }
 

@@ -12,8 +12,9 @@
 #include <sys/syscall.h>
 
 enum {
-	SYMLINKS_MAX = 40,   /* as the kernel's own */
-	ATTEMPTS_MAX = 1024, /* the kernel says EAGAIN when a rename elsewhere might have led a ".." out of the root */
+	SYMLINKS_MAX = 40, /* as the kernel's own */
+	ATTEMPTS_MAX =
+		1024, /* the kernel says EAGAIN when a rename elsewhere might have led a ".." out of the root */
 	DIRECTORY_MODE = 0755,
 	FILE_MODE = 0644,
 };

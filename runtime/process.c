@@ -112,7 +112,7 @@ static const struct named_value rlimits[] = {
 	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
-static int set_rlimit(const struct oci_rlimit *rlimit, size_t index, struct error *err)
+static int set_rlimit(pid_t pid, const struct oci_rlimit *rlimit, size_t index, struct error *err)
 {
 	struct rlimit wanted = { .rlim_cur = rlimit->soft.value, .rlim_max = rlimit->hard.value };
 	struct rlimit current = { 0 };
@@ -121,9 +121,9 @@ static int set_rlimit(const struct oci_rlimit *rlimit, size_t index, struct erro
 	if (!named_value_find(rlimits, ARRAY_SIZE(rlimits), rlimit->type, &resource))
 		return error_set(err, 0, "process.rlimits[%zu].type: \"%s\" is not a resource limit", index,
 			rlimit->type);
-	if (setrlimit(resource, &wanted) == 0)
+	if (prlimit(pid, resource, &wanted, NULL) == 0)
 		return 0;
-	if (errno != EPERM || getrlimit(resource, &current) < 0)
+	if (errno != EPERM || prlimit(pid, resource, NULL, &current) < 0)
 		return error_set(err, errno,
 			"process.rlimits[%zu]: cannot set %s to soft %" PRIu64 ", hard %" PRIu64, index,
 			rlimit->type, rlimit->soft.value, rlimit->hard.value);
@@ -136,19 +136,32 @@ static int set_rlimit(const struct oci_rlimit *rlimit, size_t index, struct erro
 
 int process_set_rlimits(const struct oci_process *process, struct error *err)
 {
+	return process_set_rlimits_of(0, process, err);
+}
+
+int process_set_rlimits_of(pid_t pid, const struct oci_process *process, struct error *err)
+{
 	for (size_t i = 0; i < process->rlimits.count; i++)
-		if (set_rlimit(&process->rlimits.items[i], i, err) < 0)
+		if (set_rlimit(pid, &process->rlimits.items[i], i, err) < 0)
 			return -1;
 	return 0;
 }
 
 int process_set_oom_score(const struct oci_process *process, struct error *err)
 {
+	return process_set_oom_score_of(0, process, err);
+}
+
+int process_set_oom_score_of(pid_t pid, const struct oci_process *process, struct error *err)
+{
+	char path[64] = "self/oom_score_adj";
 	_cleanup_close_ int fd = -1;
 
 	if (!process->oom_score_adj.set)
 		return 0;
-	fd = process_open_proc("self/oom_score_adj", O_WRONLY, err);
+	if (pid)
+		snprintf(path, sizeof(path), "%d/oom_score_adj", pid);
+	fd = process_open_proc(path, O_WRONLY, err);
 	if (fd < 0)
 		return error_wrap(err, "process.oomScoreAdj");
 	if (dprintf(fd, "%d", process->oom_score_adj.value) < 0)

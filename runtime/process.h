@@ -21,8 +21,13 @@ bool capabilities_lacking(const struct oci_capabilities *capabilities, char *tex
  * umask. `user` NULL is root. `can_set_groups` false: one mapped group, or /proc/PID/setgroups denied. */
 int process_set_user(const struct oci_user *user, bool can_set_groups, struct error *err);
 
+/* Raising a hard limit and lowering the OOM score take CAP_SYS_RESOURCE on the host: with a user namespace only the runtime
+ * can do it, to the process `pid` (0: the caller). The OOM score needs /proc. */
+int process_set_rlimits_of(pid_t pid, const struct oci_process *process, struct error *err);
+int process_set_oom_score_of(pid_t pid, const struct oci_process *process, struct error *err);
 int process_set_rlimits(const struct oci_process *process, struct error *err);
-int process_set_oom_score(const struct oci_process *process, struct error *err); /* needs /proc */
+int process_set_oom_score(const struct oci_process *process, struct error *err);
+
 int process_set_scheduler(const struct oci_process *process, struct error *err);
 int process_set_io_priority(const struct oci_process *process, struct error *err);
 int process_set_personality(const struct oci_personality *personality, struct error *err);

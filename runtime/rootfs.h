@@ -9,25 +9,23 @@
 #include "runtime/cgroup.h"
 #include "spec/oci.h"
 
+struct mount_request;
+
 struct rootfs_context {
 	const struct oci_config *config;
 	const char *bundle;	     /* absolute; relative sources and root.path are relative to it */
 	const struct cgroup *cgroup; /* for "cgroup" mounts; may be NULL */
 	bool user_namespace;	     /* the container has one of its own: mknod and some mounts cannot work */
 	bool cgroup_namespace;
-	bool mount_namespace; /* false: the spec has none; nothing is mounted, chroot only */
+	bool mount_namespace; /* false: the spec has none; then it may ask for no mount, and chroot is all */
 	bool no_pivot;
-	int *source_fds; /* one per config->mounts, -1 where none; set by rootfs_open_sources() */
-	int root_fd;	 /* O_PATH of the mounted rootfs, set by rootfs_mount() */
+	int root_fd; /* O_PATH of the mounted rootfs, set by rootfs_mount() */
 	struct arena *arena;
-	/* Called for each mount point that had to be created on a file system that is not the container's own (a
-	 * bind mount of the host's), with its path on the host: it must be recorded before it is made. May be NULL. */
-	int (*on_created)(void *data, const char *host_path, bool directory, struct error *err);
-	void *on_created_data;
+	struct mount_request *requests; /* one per config->mounts, by rootfs_open_sources() */
 };
 
-/* In the parent, before clone: opens (open_tree) what the child could not, e.g. bind sources under a directory that its
- * user namespace cannot search, and id-mapped mounts. The fds are inherited. */
+/* In the parent, before clone: reads the mounts' options, and opens (open_tree) what the child could not, e.g. bind sources
+ * under a directory that its user namespace cannot search, and id-mapped mounts. The fds are inherited. */
 int rootfs_open_sources(struct rootfs_context *context, struct error *err);
 void rootfs_close_sources(struct rootfs_context *context);
 
@@ -37,6 +35,6 @@ int rootfs_mount(struct rootfs_context *context, struct error *err);
 /* Binds the pty `fd` (of the container's devpts) over /dev/console, by fd. */
 int rootfs_mount_console(struct rootfs_context *context, int pty_fd, struct error *err);
 
-/* pivot_root (or MS_MOVE + chroot with no_pivot), then sysctl, masked and read-only paths, read-only root, final
- * propagation. Afterwards "/" is the container's. */
+/* sysctl, masked and read-only paths, read-only root, pivot_root (or chroot with no_pivot), final propagation. Afterwards
+ * "/" is the container's. */
 int rootfs_enter(struct rootfs_context *context, struct error *err);

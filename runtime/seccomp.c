@@ -302,14 +302,15 @@ static void describe_compiler(char *text, size_t size)
 int seccomp_compile(
 	const struct oci_seccomp *seccomp, int cache, struct seccomp_program *program, struct error *err)
 {
-	_cleanup_(seccomp_key_free) struct seccomp_key key = { 0 };
+	_cleanup_arena_ struct arena *arena = cache < 0 ? NULL : arena_new();
+	struct seccomp_key key;
 	char generation[128];
 	bool found = false;
 
 	*program = (struct seccomp_program){ 0 };
 	if (cache >= 0) {
 		describe_compiler(generation, sizeof(generation));
-		seccomp_key_make(&key, seccomp, generation);
+		seccomp_key_make(arena, &key, seccomp, generation);
 		found = seccomp_cache_get(cache, &key, program);
 	}
 	if ((!found && compile_program(seccomp, program, err) < 0) ||

@@ -22,10 +22,13 @@ enum { FILE_MAX = 1 << 20 };
 static void add_bytes(struct seccomp_key *key, const void *bytes, size_t length)
 {
 	if (key->length + length > key->capacity) {
+		unsigned char *larger;
+
 		key->capacity = (key->length + length) * 2 + 4096;
-		key->bytes = realloc(key->bytes, key->capacity);
-		if (!key->bytes)
-			abort();
+		larger = arena_alloc(key->arena, key->capacity);
+		if (key->length)
+			memcpy(larger, key->bytes, key->length);
+		key->bytes = larger;
 	}
 	memcpy(key->bytes + key->length, bytes, length);
 	key->length += length;
@@ -74,9 +77,10 @@ static void add_rule(struct seccomp_key *key, const struct oci_seccomp_rule *rul
 }
 
 /* Flags and the listener's address are no part of the program. */
-void seccomp_key_make(struct seccomp_key *key, const struct oci_seccomp *seccomp, const char *generation)
+void seccomp_key_make(struct arena *arena, struct seccomp_key *key, const struct oci_seccomp *seccomp,
+	const char *generation)
 {
-	*key = (struct seccomp_key){ 0 };
+	*key = (struct seccomp_key){ .arena = arena };
 	add_text(key, generation);
 	add_text(key, seccomp->default_action);
 	add_optional(key, seccomp->default_errno_ret.set, seccomp->default_errno_ret.value);
@@ -84,12 +88,6 @@ void seccomp_key_make(struct seccomp_key *key, const struct oci_seccomp *seccomp
 	add_number(key, seccomp->syscalls.count);
 	for (size_t i = 0; i < seccomp->syscalls.count; i++)
 		add_rule(key, &seccomp->syscalls.items[i]);
-}
-
-void seccomp_key_free(struct seccomp_key *key)
-{
-	free(key->bytes);
-	*key = (struct seccomp_key){ 0 };
 }
 
 /* FNV-1a, eight bytes at a time. A collision costs a compilation. */

@@ -8,15 +8,16 @@
 
 #include "runtime/seccomp.h"
 
-/* The input, as bytes: equal for equal profiles (and for the same build of the compiler), malloc'ed. */
+/* The input, as bytes: equal for equal profiles (and for the same build of the compiler). */
 struct seccomp_key {
+	struct arena *arena;
 	unsigned char *bytes;
 	size_t length, capacity;
 };
 
 /* Describes `seccomp`; `generation` names whatever else the result depends on. */
-void seccomp_key_make(struct seccomp_key *key, const struct oci_seccomp *seccomp, const char *generation);
-void seccomp_key_free(struct seccomp_key *key);
+void seccomp_key_make(struct arena *arena, struct seccomp_key *key, const struct oci_seccomp *seccomp,
+	const char *generation);
 
 /* True if it was found: then `program` has the instructions and notify, and nothing else. */
 bool seccomp_cache_get(int directory, const struct seccomp_key *key, struct seccomp_program *program);

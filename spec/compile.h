@@ -40,7 +40,7 @@ struct compiled {
 	struct oci_config *config;
 	struct network_file *network; /* NULL: no way out, no hook */
 	bundle_entries entries;	      /* parents first; config.json and network.json not among them */
-	struct string_list notes;     /* one line each, for -d: what was decided and what it costs */
+	struct string_list notes;     /* one line each, for -d: what was decided and what it costs; appended to */
 };
 
 /* For the front door and `fence spec`. */

@@ -24,14 +24,15 @@ struct layout {
 	LIST_OF(size_t) stack; /* those around the node being looked at, by index */
 	struct string_list readable, writable; /* for Landlock */
 	struct json *placeholders;
+	const char *missing; /* what rules name that does not exist, for one note */
 	unsigned int masks;
 };
 
-static void note_missing(const struct layout *layout, const struct rule_node *node, const char *consequence)
+static void note_missing(struct layout *layout, const struct rule_node *node)
 {
 	if (!node->optional)
-		string_list_note(layout->compilation->arena, &layout->compilation->compiled->notes,
-			"%s does not exist: %s", node->path, consequence);
+		layout->missing = arena_printf(layout->compilation->arena, "%s%s%s", layout->missing ? layout->missing : "",
+			layout->missing ? ", " : "", node->path);
 }
 
 /* Bundle entries */
@@ -127,27 +128,38 @@ static struct oci_mount *add_mount(const struct compilation *compilation, const 
 	return mount;
 }
 
-/* All options are of the recursive kind: the others would be a remount, which fails in a user namespace where the host's mount
- * has flags that are locked there. */
-static const char *const read_only[] = { "rbind", "rnosuid", "rnodev", "rro", NULL };
-static const char *const read_write[] = { "rbind", "rnosuid", "rnodev", NULL };
-static const char *const device_read_only[] = { "rbind", "rnosuid", "rro", NULL };
-static const char *const device_read_write[] = { "rbind", "rnosuid", NULL };
-static const char *const link_itself[] = { "bind", "src-nofollow", "dest-nofollow", NULL };
+/* Options of the recursive kind: the others would be a remount, which fails in a user namespace where the host's mount has flags
+ * that are locked there. But not every runtime applies those to files (seen in 2022). Private, so that what is mounted on the host
+ * later does not appear inside, writable perhaps. */
+enum bind_access { BIND_READ_ONLY, BIND_READ_WRITE };
+
+static void add_bind(const struct compilation *compilation, const char *destination, const char *source, bool directory,
+	enum bind_access access)
+{
+	static const char *const recursive[] = { "rbind", "rprivate", "rnosuid", NULL };
+	static const char *const single[] = { "bind", "private", "nosuid", NULL };
+	bool by_remount = compilation->invocation->exported && !directory;
+	struct oci_mount *mount =
+		add_mount(compilation, destination, "bind", source, by_remount ? single : recursive);
+
+	if (!path_is_within(destination, "/dev"))
+		string_list_add(compilation->arena, &mount->options, by_remount ? "nodev" : "rnodev");
+	if (access == BIND_READ_ONLY)
+		string_list_add(compilation->arena, &mount->options, by_remount ? "ro" : "rro");
+}
 
 static void bind_mask(const struct compilation *compilation, const char *destination, const char *mask)
 {
-	add_mount(compilation, destination, "bind", in_bundle(compilation, mask), read_only);
+	add_bind(compilation, destination, in_bundle(compilation, mask), strcmp(mask, MASK_DIRECTORY) == 0,
+		BIND_READ_ONLY);
 }
 
 static void bind_host(struct layout *layout, const struct rule_node *node, const struct place *place)
 {
 	struct compilation *compilation = layout->compilation;
-	bool device = path_is_within(node->path, "/dev");
-	const char *const *options = place->writable ? (device ? device_read_write : read_write)
-						     : (device ? device_read_only : read_only);
 
-	add_mount(compilation, node->path, "bind", node->path, options);
+	add_bind(compilation, node->path, node->path, node->kind == PATH_DIRECTORY,
+		place->writable ? BIND_READ_WRITE : BIND_READ_ONLY);
 	string_list_add(compilation->arena, place->writable ? &layout->writable : &layout->readable, node->path);
 }
 
@@ -168,7 +180,7 @@ static void place_mask(struct layout *layout, const struct rule_node *node, cons
 	if (around->backing != BACKING_HOST)
 		return; /* there is nothing of the host's to be seen */
 	if (node->kind == PATH_MISSING) {
-		note_missing(layout, node, "it is not denied, should it be made");
+		note_missing(layout, node);
 		return;
 	}
 	own(layout, place, BACKING_MASK);
@@ -186,7 +198,7 @@ static void place_missing(struct layout *layout, const struct rule_node *node, c
 	struct compilation *compilation = layout->compilation;
 
 	if (!around->writable || place->writable || around->backing != BACKING_HOST) {
-		note_missing(layout, node, "nothing is mounted for it");
+		note_missing(layout, node);
 		return;
 	}
 	bind_mask(compilation, node->path, node->directory_wanted ? MASK_DIRECTORY : MASK_EMPTY);
@@ -196,6 +208,7 @@ static void place_missing(struct layout *layout, const struct rule_node *node, c
 /* The link is mounted over itself, so that it can be neither removed nor renamed; it is followed as before. */
 static void place_link(struct layout *layout, const struct rule_node *node, const struct place *around)
 {
+	static const char *const link_itself[] = { "bind", "src-nofollow", "dest-nofollow", NULL };
 	struct compilation *compilation = layout->compilation;
 
 	if (!around->writable || around->backing != BACKING_HOST)
@@ -407,6 +420,9 @@ static void finish(struct layout *layout)
 	add_skeleton_directory(layout, facts->home_at.path);
 	add_links(layout);
 	hide_kernel_files(compilation);
+	if (layout->missing)
+		string_list_note(compilation->arena, &compilation->compiled->notes,
+			"the policy names what does not exist, and nothing is done for it: %s", layout->missing);
 	if (layout->placeholders->array.count)
 		oci_annotate(compilation->arena, compilation->config, ANNOTATION_PLACEHOLDERS,
 			json_format(compilation->arena, layout->placeholders, false, &length));

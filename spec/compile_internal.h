@@ -65,10 +65,16 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	const struct string_list *writable);
 
 struct oci_seccomp *compile_seccomp(struct arena *arena, const struct policy *policy);
+struct oci_seccomp *new_seccomp_filter(struct arena *arena); /* that allows everything, on each architecture */
+struct string_list denied_system_calls_of(struct arena *arena, const struct policy *policy);
+void add_seccomp_refusals(
+	struct arena *arena, const struct policy *policy, bool refuse_unix_sockets, struct oci_seccomp *seccomp);
 void compile_environment(struct compilation *compilation);
 int compile_network(struct compilation *compilation, struct error *err);
 const char *compile_resolv_conf(void);
 
-/* Shared with compile_container.c. */
+/* For compile_container.c. */
+void tighten_seccomp(struct arena *arena, const struct policy *policy, struct oci_linux *linux);
+void tighten_environment(struct arena *arena, const struct policy *policy, struct oci_process *process);
 struct network_file *network_of_policy(struct arena *arena, const struct policy *policy);
 void add_network_hooks(struct arena *arena, struct oci_config *config, const char *hook, const char *network_path);

@@ -70,5 +70,8 @@ struct facts {
 int facts_gather(struct arena *arena, const struct policy *policy, const struct invocation *invocation,
 	struct facts *facts, struct error *err);
 
+/* The names of protected files and directories as paths in the directory that holds them, NULL-terminated. */
+const char *const *protected_paths(bool allow_git_config);
+
 /* Is `path` `directory` itself, or below it? Both canonical. */
 bool path_is_within(const char *path, const char *directory);

@@ -53,6 +53,15 @@ static const char *const sensitive_names[] = {
 
 static const char *const never_searched[] = { ".", "..", "node_modules", ".git", ".claude", ".vscode", ".idea" };
 
+const char *const *protected_paths(bool allow_git_config)
+{
+	static const char *const paths[] = { ".git/config", ".git/hooks", ".gitconfig", ".gitmodules", ".bashrc",
+		".bash_profile", ".zshrc", ".zprofile", ".profile", ".ripgreprc", ".mcp.json", ".vscode", ".idea",
+		".claude/commands", ".claude/agents", NULL };
+
+	return paths + allow_git_config;
+}
+
 static struct path_fact *add(struct gatherer *gatherer, struct path_facts *list, struct path_fact fact)
 {
 	struct path_fact *slot = arena_push(gatherer->arena, &list->items, &list->count, sizeof(*slot));

@@ -14,6 +14,7 @@
 
 static const char *const needs[] = { "required", "preferred", "never", NULL };
 static const char *const exec_policies[] = { "path", "argv", NULL };
+static const char *const container_policies[] = { "named", "any", NULL };
 static const char *const denied_call_actions[] = { "errno", "kill", NULL };
 
 static const struct field network_fields[] = {
@@ -102,6 +103,7 @@ static const struct field policy_fields[] = {
 	FIELD(struct policy, capabilities, "capabilities", STRING_LIST, .check = check_capability),
 	FIELD(struct policy, landlock, "landlock", STRING, .allowed = needs),
 	FIELD(struct policy, inbound_ports, "inboundPorts", STRING_LIST, .check = check_inbound),
+	FIELD(struct policy, container_policies, "containerPolicies", STRING, .allowed = container_policies),
 	FIELD(struct policy, allow_pty, "allowPty", BOOLEAN),
 	FIELD(struct policy, mandatory_deny_search_depth, "mandatoryDenySearchDepth", UINT32, .has_range = true,
 		.minimum = 1, .maximum = 10),

@@ -77,6 +77,11 @@ struct policy {
 	struct json *ignore_violations, *ripgrep;
 	struct optional_bool weaker_nested_sandbox;
 
+	const char *container_policies; /* the node's: "named" (default), or "any": an annotation may hold a path or JSON */
+
+	/* Not a key: under an engine, a container without a rule for the network has none. */
+	bool governs_network;
+
 	/* What the node denies: nothing below these can be opened again, by whatever policy comes after. */
 	struct string_list final_deny_read, final_deny_write, final_deny_commands;
 };

@@ -150,6 +150,7 @@ teardown() {
 
 # opens DEVICE-RULES: which of three device nodes the container can open.
 opens() {
+	rm -rf "$BUNDLE"
 	make_bundle
 	edit_config --argjson rules "$1" --arg path "/$ID" '.linux.cgroupsPath = $path | .linux.resources.devices = $rules |
 		.process.capabilities |= map_values(. + ["CAP_MKNOD"])'

@@ -387,7 +387,7 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 	done
 }
 
-@test "the user's own policy file is found, and --policy is merged over it without losing a denial" {
+@test "the user's own policy file is found; a broken one is an error" {
 	for who in $EVERYONE; do
 		become "$who"
 		mkdir -p "$HOME/.config/fence"
@@ -397,11 +397,21 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 		capture fence -- cat hidden
 		hasnt secret
 		runs fence -- touch new
+		echo '{ broken' >"$HOME/.config/fence/fence.json"
+		exits 125 fence -- true # never the default instead
+	done
+}
+
+@test "--policy is merged over the user's own file, and loses none of its denials" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p "$HOME/.config/fence"
+		echo '{ "filesystem": { "denyRead": ["./hidden"], "allowWrite": ["."] } }' >"$HOME/.config/fence/fence.json"
+		echo secret >hidden
+		give . "$HOME"
 		policy '{ "filesystem": { "allowRead": ["."] } }'
 		capture fenced cat hidden
 		hasnt secret
-		echo '{ broken' >"$HOME/.config/fence/fence.json"
-		exits 125 fence -- true # never the default instead
 	done
 }
 
@@ -690,8 +700,8 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 @test "fence spec shows what would run, fence check what the host can do" {
 	for who in $EVERYONE; do
 		become "$who"
-		runs fence spec -- echo 'an argument'
-		[ "$(jq -r '.process.args[1]' <<<"$output")" = 'an argument' ]
+		runs fence spec --bundle "$WORK/bundle" -- echo 'an argument'
+		[ "$(jq -r '.process.args[1]' "$WORK/bundle/config.json")" = 'an argument' ]
 		runs fence check
 		for word in namespace seccomp Landlock /dev/net/tun; do
 			has "$word"

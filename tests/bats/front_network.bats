@@ -159,7 +159,7 @@ probe() {
 		runs fence --proxy "$proxy" -- "${CURL[@]}" --noproxy '*' http://203.0.113.7/
 		is 'the page'
 		wait_until grep -q 'connected to 203.0.113.7:80' "$TEST_DIR/proxy.log"
-		runs fence --proxy "$proxy" -- sh -c 'env | grep -i _proxy; curl -sS --max-time 20 -g "http://[2001:db8::7]/"'
+		runs fence --proxy "$proxy" -- sh -c 'env | grep -i "^[a-z]*_proxy="; curl -sS --max-time 20 -g "http://[2001:db8::7]/"'
 		is 'the page'
 		assert_nothing_left
 	done
@@ -185,11 +185,11 @@ probe() {
 		# By standard input, so that no command line of the search itself holds the word.
 		echo S3cretPassw0rd >"$TEST_DIR/word"
 		runs fence --policy "$POLICY" -- sh -c '
-			read -r word
-			env | grep -F "$word"
-			cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/mountinfo | grep -aF "$word"
-			find / \( -path /usr -o -path /proc -o -path /sys -o -path /opt \) -prune -o -type f -size -1000k -print0 2>/dev/null |
-				xargs -0r grep -alF -e "$word" -e network.json 2>/dev/null
+			cat >/tmp/word
+			env | grep -f /tmp/word
+			cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/mountinfo 2>/dev/null | tr "\0" "\n" | grep -f /tmp/word
+			find / \( -path /usr -o -path /proc -o -path /sys -o -path /opt -o -path /tmp/word \) -prune -o \
+				-type f -size -1000k -print0 2>/dev/null | xargs -0r grep -al -f /tmp/word 2>/dev/null
 			exit 0' <"$TEST_DIR/word"
 		is ''
 	done
@@ -216,7 +216,7 @@ probe() {
 		is 'the page'
 		grep -q www.example.com "$TEST_DIR/dns.log"
 		runs fence --proxy "$proxy" --dns 127.0.0.1:5353 -- dig +short +time=3 +tries=1 www.example.com
-		is 203.0.113.7
+		is 203.0.113.7 # and dig has nothing to complain about, such as a kind of socket that fails in a strange way
 		runs fence --proxy "$proxy" --dns 127.0.0.1:5353 -- dig +tcp +short +time=3 +tries=1 @192.0.2.99 www.example.com
 		is 203.0.113.7
 		exits 6 fence --proxy "$proxy" --dns 127.0.0.1:5353 -- "${CURL[@]}" http://unknown.example.net/
@@ -230,7 +230,6 @@ probe() {
 		become "$who"
 		for flags in "--proxy $proxy" '--allow 203.0.113.7'; do
 			exits 7 fence $flags -- "${CURL[@]}" http://203.0.113.7:81/
-			has refused
 			runs fence $flags -- /usr/bin/python3 -c '
 import socket, errno
 s = socket.socket(); s.settimeout(10)
@@ -241,21 +240,33 @@ assert s.connect_ex(("203.0.113.7", 81)) == errno.ECONNREFUSED'
 
 @test "a download of 1 GiB arrives whole, and so does an upload" {
 	start_proxy 1080
-	local key='-aes-128-ctr -K 00112233445566778899aabbccddeeff -iv 0' sum
+	local key='-aes-128-ctr -K 00112233445566778899aabbccddeeff -iv 00000000000000000000000000000000' sum
 	sum=$(head -c 1G /dev/zero | openssl enc $key | sha256sum)
 	start blob socat TCP-LISTEN:7000,bind=203.0.113.7,fork,reuseaddr SYSTEM:"head -c 1G /dev/zero | openssl enc $key"
-	start sink socat -u TCP-LISTEN:7001,bind=203.0.113.7,fork,reuseaddr SYSTEM:'sha256sum >>sums'
+	start sink socat -t 60 TCP-LISTEN:7001,bind=203.0.113.7,fork,reuseaddr SYSTEM:sha256sum
 	wait_for_port 203.0.113.7 7000
 	wait_for_port 203.0.113.7 7001
-	: >sums
-	local place=$PWD
 	for who in $EVERYONE; do
 		become "$who"
 		runs fence --proxy "$proxy" -- bash -c 'exec 3<>/dev/tcp/203.0.113.7/7000; cat <&3 | sha256sum'
 		is "$sum"
+		runs fence --proxy "$proxy" -- bash -c "head -c 1G /dev/zero | openssl enc $key | socat -t 60 - TCP:203.0.113.7:7001"
+		is "$sum"
 	done
-	runs fence --proxy "$proxy" -- bash -c "exec 3<>/dev/tcp/203.0.113.7/7001; head -c 1G /dev/zero | openssl enc $key >&3"
-	wait_until grep -qF "${sum%% *}" "$place/sums"
+}
+
+@test "what was sent just before the end still arrives" {
+	start_proxy 1080
+	start sink socat -u TCP-LISTEN:7001,bind=203.0.113.7,fork,reuseaddr SYSTEM:'wc -c >>count'
+	wait_for_port 203.0.113.7 7001
+	local place=$PWD
+	for who in $EVERYONE; do
+		become "$who"
+		: >"$place/count"
+		runs fence --proxy "$proxy" -- bash -c 'head -c 20M /dev/zero >/dev/tcp/203.0.113.7/7001'
+		wait_until grep -q 20971520 "$place/count"
+		assert_nothing_left
+	done
 }
 
 @test "200 connections at once all succeed" {
@@ -381,7 +392,7 @@ print("all 200")'
 		hasnt 'out by'
 		[ "$(cat "$TEST_DIR/witness.log")" = listening ]
 	done
-	in_host mount --bind /dev/null /dev/net/tun
+	in_host mount -t tmpfs tmpfs /dev/net
 	for who in $EVERYONE; do
 		become "$who"
 		policy '{ "network": { "tun": "required", "proxyUrl": "socks5://127.0.0.1:1080" } }'

@@ -39,7 +39,7 @@ capability_set() {
 
 @test "a user namespace's root has no more than was asked" {
 	become user
-	runs configured . 'grep ^CapBnd /proc/self/status; hostname changed'
+	runs configured . 'grep ^CapBnd /proc/self/status; hostname changed || true'
 	has $'CapBnd:\t0000000020000420'
 	has 'Operation not permitted'
 }
@@ -50,8 +50,12 @@ capability_set() {
 	has 'did you mean "CAP_NET_ADMIN"?'
 	fails configured '.process.capabilities.effective += ["CAP_CHOWN"]' true
 	has 'process.capabilities.effective: CAP_CHOWN is not in process.capabilities.permitted'
-	fails configured '.process.capabilities.ambient = ["CAP_KILL"]' true
-	has 'process.capabilities.ambient: CAP_KILL is not in both'
+}
+
+@test "an ambient capability that is not inheritable is left out, as the kernel has it" {
+	runs configured '.process.user = { uid: 1000, gid: 1000 } | .process.capabilities.ambient = ["CAP_KILL"]' \
+		'grep ^CapAmb /proc/self/status'
+	has $'CapAmb:\t0000000000000000'
 }
 
 @test "a capability that the host cannot grant is left out, and said" {
@@ -79,7 +83,7 @@ capability_set() {
 			{ type: "RLIMIT_CORE", soft: 0, hard: 0 } ]' 'ulimit -Sn; ulimit -Hn; ulimit -c'
 	is $'100\n200\n0'
 	become user
-	fails configured '.process.rlimits = [ { type: "RLIMIT_NOFILE", soft: 18446744073709551615, hard: 18446744073709551615 } ]' true
+	fails configured '.process.rlimits = [ { type: "RLIMIT_NOFILE", soft: 1, hard: 9007199254740992 } ]' true
 	has 'process.rlimits[0]'
 	has RLIMIT_NOFILE
 	fails configured '.process.rlimits = [ { type: "RLIMIT_NOFILE", soft: 300, hard: 200 } ]' true

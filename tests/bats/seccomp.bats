@@ -35,7 +35,7 @@ rule() {
 			"readlinkat", "getrandom", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "getuid", "getpid", "getppid",
 			"getgid", "geteuid", "getegid", "ioctl", "fcntl", "openat", "open", "close", "close_range", "stat", "newfstatat", "fstat",
 			"prctl", "uname", "getcwd", "lseek", "sched_getaffinity", "futex", "access", "faccessat", "faccessat2"]}]}' \
-		'cd /tmp && echo moved'
+		'cd /tmp && echo moved || true'
 	has 'not implemented'
 	hasnt moved
 }

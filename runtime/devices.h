@@ -1,0 +1,12 @@
+/* /dev of a container: the default devices, those of linux.devices, and the links that programs expect.
+ *
+ * A device that is there already is kept if it is the right one; anything else in its place is an error.
+ */
+#pragma once
+
+#include "runtime/rootfs.h"
+
+int devices_make(const struct rootfs_context *context, struct error *err);
+
+/* Binds the pty over /dev/console (CVE-2025-52565: on a file that is opened without following anything). */
+int devices_mount_console(const struct rootfs_context *context, int pty_fd, struct error *err);

@@ -1,0 +1,268 @@
+/* See rootfs.h. */
+#include "runtime/rootfs.h"
+
+#include "runtime/devices.h"
+#include "runtime/mask.h"
+#include "runtime/mount.h"
+#include "runtime/mount_calls.h"
+#include "runtime/mount_request.h"
+#include "runtime/path.h"
+#include "runtime/sysctl.h"
+#include "spec/cleanup.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* ---- before clone ---- */
+
+static bool root_is_shared(const struct oci_config *config)
+{
+	const char *propagation = config->linux ? config->linux->rootfs_propagation : NULL;
+
+	return propagation && (strcmp(propagation, "shared") == 0 || strcmp(propagation, "rshared") == 0);
+}
+
+/* What the child is not allowed to, or would find unshared. Where we are not either, the child tries. */
+static int open_source(struct rootfs_context *context, struct mount_request *request, struct error *err)
+{
+	bool shared = root_is_shared(context->config);
+
+	if (!request->options.bind || request->options.remount || request->options.copy_symlink ||
+		(!context->user_namespace && !shared && !request->options.idmap))
+		return 0;
+	request->source_fd = mount_request_clone(context, request, err);
+	if (request->source_fd < 0)
+		return err->number == EPERM && !request->options.idmap ? 0 : -1;
+	if (!shared && mount_set_propagation(request->source_fd, MS_SLAVE, true) < 0 && errno != ENOSYS)
+		return error_set(err, errno, "mounts[%zu].source: cannot make it a slave", request->index);
+	return 0;
+}
+
+int rootfs_open_sources(struct rootfs_context *context, struct error *err)
+{
+	const struct oci_config *config = context->config;
+
+	context->requests = arena_array(context->arena, config->mounts.count, sizeof(*context->requests));
+	for (size_t i = 0; i < config->mounts.count; i++)
+		context->requests[i] = (struct mount_request){
+			.mount = &config->mounts.items[i], .index = i, .source_fd = -1, .later_fd = -1
+		};
+	for (size_t i = 0; i < config->mounts.count; i++) {
+		struct mount_request *request = &context->requests[i];
+
+		if (mount_options_read(context->arena, request->mount, i, &request->options, err) < 0 ||
+			open_source(context, request, err) < 0) {
+			rootfs_close_sources(context);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+void rootfs_close_sources(struct rootfs_context *context)
+{
+	for (size_t i = 0; context->requests && i < context->config->mounts.count; i++)
+		context->requests[i].source_fd = close_fd(context->requests[i].source_fd);
+}
+
+/* ---- the container's mounts ---- */
+
+static const char *root_path(const struct rootfs_context *context)
+{
+	const char *path = context->config->root->path;
+
+	return path[0] == '/' ? path : arena_printf(context->arena, "%s/%s", context->bundle, path);
+}
+
+/* Nothing that happens here may reach the host, and pivot_root wants it unshared. Slave, not private, unless asked for: the
+ * host's later mounts below a bind mount show up. */
+static int leave_peers(const struct oci_config *config, struct error *err)
+{
+	const char *propagation = config->linux ? config->linux->rootfs_propagation : NULL;
+	bool private =
+		propagation && (strcmp(propagation, "private") == 0 || strcmp(propagation, "rprivate") == 0);
+
+	if (call_mount(NULL, "/", NULL, MS_REC | (private ? MS_PRIVATE : MS_SLAVE), NULL) < 0)
+		return error_set(err, errno, "cannot part the new mount namespace from the host's");
+	return 0;
+}
+
+static int mount_root(struct rootfs_context *context, struct error *err)
+{
+	const char *path = root_path(context);
+	_cleanup_close_ int fd = mount_clone(AT_FDCWD, path, true, true);
+
+	if (fd < 0 ||
+		call_move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
+		return error_set(err, errno, "root.path: cannot mount %s", path);
+	context->root_fd = steal_fd(&fd);
+	return 0;
+}
+
+static bool mounts_a_procfs(const struct oci_config *config)
+{
+	for (size_t i = 0; i < config->mounts.count; i++)
+		if (strcmp(config->mounts.items[i].destination, "/proc") == 0 &&
+			config->mounts.items[i].type && strcmp(config->mounts.items[i].type, "proc") == 0)
+			return true;
+	return false;
+}
+
+/* CVE-2019-16884: a volume over /proc would make what we and others write there go nowhere. */
+static int check_proc(const struct rootfs_context *context, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct statfs status;
+
+	if (!mounts_a_procfs(context->config))
+		return 0;
+	fd = path_open_in_root(context->root_fd, "/proc", O_PATH, 0);
+	if (fd < 0 || fstatfs(fd, &status) < 0)
+		return error_set(err, errno, "cannot open the container's /proc");
+	if (status.f_type != PROC_SUPER_MAGIC)
+		return error_set(err, 0, "mounts: something else is mounted over /proc; leave it out");
+	return 0;
+}
+
+static int mount_all(struct rootfs_context *context, struct error *err)
+{
+	if (leave_peers(context->config, err) < 0 || mount_root(context, err) < 0)
+		return -1;
+	for (size_t i = 0; i < context->config->mounts.count; i++)
+		if (mount_request_perform(context, &context->requests[i], err) < 0)
+			return -1;
+	if (check_proc(context, err) < 0)
+		return -1;
+	return devices_make(context, err);
+}
+
+/* Without a mount namespace everything that we mount would be the host's. */
+static int open_root_only(struct rootfs_context *context, struct error *err)
+{
+	const struct oci_linux *linux = context->config->linux;
+	const struct {
+		size_t count;
+		const char *path;
+	} needs[] = {
+		{ context->config->mounts.count, "mounts" },
+		{ linux ? linux->masked_paths.count : 0, "linux.maskedPaths" },
+		{ linux ? linux->readonly_paths.count : 0, "linux.readonlyPaths" },
+		{ context->config->root->readonly.value, "root.readonly" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
+		if (needs[i].count)
+			return error_set(err, 0,
+				"%s: there is no mount namespace for it; add {\"type\": \"mount\"} to "
+				"linux.namespaces",
+				needs[i].path);
+	context->root_fd = open(root_path(context), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (context->root_fd < 0)
+		return error_set(err, errno, "root.path: cannot open %s", root_path(context));
+	return 0;
+}
+
+int rootfs_mount(struct rootfs_context *context, struct error *err)
+{
+	mode_t mask;
+	int result;
+
+	if (!context->mount_namespace)
+		return open_root_only(context, err);
+	mask = umask(0);
+	result = mount_all(context, err);
+	umask(mask);
+	return result;
+}
+
+int rootfs_mount_console(struct rootfs_context *context, int pty_fd, struct error *err)
+{
+	return devices_mount_console(context, pty_fd, err);
+}
+
+/* ---- inside ---- */
+
+static int restrict_mounts(struct rootfs_context *context, struct error *err)
+{
+	for (size_t i = 0; i < context->config->mounts.count; i++) {
+		struct mount_request *request = &context->requests[i];
+
+		if (request->later_fd < 0)
+			continue;
+		if (mount_restrict(request->later_fd, MOUNT_ATTR_RDONLY) < 0)
+			return error_set(err, errno, "mounts[%zu]: cannot make %s read-only", i,
+				request->mount->destination);
+		request->later_fd = close_fd(request->later_fd);
+	}
+	if (context->config->root->readonly.value && mount_restrict(context->root_fd, MOUNT_ATTR_RDONLY) < 0)
+		return error_set(err, errno, "root.readonly: cannot make the root read-only");
+	return 0;
+}
+
+static int change_root(const struct rootfs_context *context, struct error *err)
+{
+	if (fchdir(context->root_fd) < 0)
+		return error_set(err, errno, "cannot enter the rootfs");
+	if (!context->mount_namespace)
+		return chroot(".") < 0 ? error_set(err, errno, "cannot make the rootfs the root") : 0;
+	/* The old root ends up on top of the new one, where it can be taken off: no directory is needed for it. */
+	if (call_pivot_root(".", ".") < 0)
+		return error_set(
+			err, errno, "cannot make the rootfs the root by pivot_root (on a ramfs: --no-pivot)");
+	if (call_umount(".", UNMOUNT_DETACH) < 0)
+		return error_set(err, errno, "cannot unmount the host's root");
+	return 0;
+}
+
+/* The host's own /proc and /sys must not stay in the namespace: with them there, a user namespace in the container could
+ * mount new ones that hide nothing. */
+static int hide_host(const char *path, struct error *err)
+{
+	if (call_umount(path, UNMOUNT_DETACH) == 0 || errno == ENOENT)
+		return 0;
+	if (call_mount("tmpfs", path, "tmpfs", MS_RDONLY, NULL) < 0)
+		return error_set(err, errno, "--no-pivot: cannot hide the host's %s", path);
+	return 0;
+}
+
+static int move_root(const struct rootfs_context *context, struct error *err)
+{
+	if (hide_host("/proc", err) < 0 || hide_host("/sys", err) < 0)
+		return -1;
+	if (call_move_mount(context->root_fd, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+		return error_set(err, errno, "--no-pivot: cannot move the rootfs to /");
+	if (fchdir(context->root_fd) < 0 || chroot(".") < 0)
+		return error_set(err, errno, "--no-pivot: cannot make the rootfs the root");
+	return 0;
+}
+
+static int propagate(const struct rootfs_context *context, struct error *err)
+{
+	const char *asked = context->config->linux ? context->config->linux->rootfs_propagation : NULL;
+	struct mount_propagation propagation;
+
+	if (!context->mount_namespace || !asked || !*asked)
+		return 0;
+	if (!mount_propagation_find(asked, &propagation))
+		return error_set(err, 0, "linux.rootfsPropagation: \"%s\" is unknown", asked);
+	if (call_mount(NULL, "/", NULL, propagation.type | (propagation.recursive ? MS_REC : 0), NULL) < 0)
+		return error_set(err, errno, "linux.rootfsPropagation: cannot make the root %s", asked);
+	return 0;
+}
+
+int rootfs_enter(struct rootfs_context *context, struct error *err)
+{
+	if (sysctl_write(context->config->linux, err) < 0)
+		return -1;
+	if (context->mount_namespace && (mask_paths(context, err) < 0 || restrict_mounts(context, err) < 0))
+		return -1;
+	if ((context->mount_namespace && context->no_pivot ? move_root : change_root)(context, err) < 0)
+		return -1;
+	if (chdir("/") < 0)
+		return error_set(err, errno, "cannot enter the new root");
+	context->root_fd = close_fd(context->root_fd);
+	return propagate(context, err);
+}

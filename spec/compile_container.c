@@ -1,0 +1,298 @@
+/* Under an engine: a config.json that podman, containerd or CRI-O wrote is tightened by a policy. See compile.h.
+ *
+ * Nothing here may allow what the config did not. Paths are the container's; nothing is looked up in its root.
+ */
+#include "spec/compile_internal.h"
+#include "spec/glob.h"
+#include "spec/limits.h"
+
+#include "spec/cleanup.h"
+
+#include <limits.h>
+#include <string.h>
+
+#define RESOLV_CONF_PATH     "/etc/resolv.conf"
+#define ANNOTATION_LANDLOCK "dev.fence.landlock"
+
+struct tightening {
+	struct arena *arena;
+	const struct policy *policy;
+	struct oci_config *config;
+	struct container_compilation *out;
+	const char *home, *cwd;
+	struct error *err;
+};
+
+static const char *variable(const struct oci_process *process, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (size_t i = 0; i < process->env.count; i++)
+		if (strncmp(process->env.items[i], name, length) == 0 && process->env.items[i][length] == '=')
+			return process->env.items[i] + length + 1;
+	return NULL;
+}
+
+/* Paths */
+
+/* Absolute, without ".", ".." or a slash at the end. */
+static const char *clean(struct arena *arena, const char *path)
+{
+	char *result = arena_alloc(arena, strlen(path) + 2), *end = result;
+
+	while (*path) {
+		size_t length = strcspn(path, "/");
+
+		if (length == 2 && strncmp(path, "..", 2) == 0) {
+			while (end > result && *--end != '/')
+				;
+		} else if (length && !(length == 1 && *path == '.')) {
+			*end++ = '/';
+			memcpy(end, path, length);
+			end += length;
+		}
+		path += length;
+		path += strspn(path, "/");
+	}
+	if (end == result)
+		*end++ = '/';
+	*end = '\0';
+	return result;
+}
+
+/* NULL: err says why. */
+static const char *container_path(struct tightening *tightening, const char *rule)
+{
+	struct arena *arena = tightening->arena;
+	size_t length = strlen(rule);
+
+	while (length > 3 && strncmp(rule + length - 3, "/**", 3) == 0)
+		length -= 3;
+	rule = arena_strndup(arena, rule, length);
+	if (glob_is_pattern(rule)) {
+		error_set(tightening->err, 0,
+			"\"%s\": in a container's policy a path has no patterns, since the container's files are not known "
+			"before it runs; name the directory",
+			rule);
+		return NULL;
+	}
+	if (rule[0] == '~')
+		rule = arena_printf(arena, "%s%s", tightening->home, rule + 1);
+	else if (rule[0] != '/')
+		rule = arena_printf(arena, "%s/%s", tightening->cwd, rule);
+	return clean(arena, rule);
+}
+
+static int add_paths(struct tightening *tightening, const struct string_list *rules, struct string_list *paths)
+{
+	for (size_t i = 0; i < rules->count; i++) {
+		const char *path = container_path(tightening, rules->items[i]);
+
+		if (!path)
+			return -1;
+		string_list_add(tightening->arena, paths, path);
+	}
+	return 0;
+}
+
+/* Those of facts_protected.c that are in the working directory or home; a runtime passes over what does not exist. */
+static void protect(struct tightening *tightening, struct string_list *paths)
+{
+	const char *const directories[] = { tightening->cwd, tightening->home };
+
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
+		const char *const *name = protected_paths(tightening->policy->filesystem->allow_git_config.value);
+
+		for (; *name; name++)
+			string_list_add(tightening->arena, paths,
+				clean(tightening->arena,
+					arena_printf(tightening->arena, "%s/%s", directories[i], *name)));
+	}
+}
+
+/* A config without the key leaves writing to the image. */
+static int limit_writing(struct tightening *tightening)
+{
+	static const char *const own[] = { "/dev", "/proc", "/tmp", "/run" };
+	const struct policy *policy = tightening->policy;
+	struct arena *arena = tightening->arena;
+	struct json *rules, *write;
+	struct string_list paths = { 0 };
+	size_t length;
+
+	if (!policy->filesystem->allow_write.items)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
+		string_list_add(arena, &paths, own[i]);
+	if (add_paths(tightening, &policy->filesystem->allow_write, &paths) < 0)
+		return -1;
+	rules = json_new_object(arena);
+	write = json_new_array(arena);
+	for (size_t i = 0; i < paths.count; i++)
+		json_append(arena, write, json_new_string(arena, paths.items[i]));
+	json_add(arena, rules, "write", write);
+	json_add(arena, rules, "optional",
+		json_new_boolean(arena, !policy->landlock || strcmp(policy->landlock, "required") != 0));
+	oci_annotate(arena, tightening->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
+	return 0;
+}
+
+static int limit_files(struct tightening *tightening)
+{
+	const struct policy *policy = tightening->policy;
+	struct oci_linux *linux = tightening->config->linux;
+
+	if (add_paths(tightening, &policy->filesystem->deny_read, &linux->masked_paths) < 0 ||
+		add_paths(tightening, &policy->final_deny_read, &linux->masked_paths) < 0 ||
+		add_paths(tightening, &policy->filesystem->deny_write, &linux->readonly_paths) < 0 ||
+		add_paths(tightening, &policy->final_deny_write, &linux->readonly_paths) < 0)
+		return -1;
+	protect(tightening, &linux->readonly_paths);
+	return limit_writing(tightening);
+}
+
+/* Privileges */
+
+static void keep_capabilities(const struct policy *policy, struct string_list *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++) {
+		if (refused_capability(list->items[i]))
+			continue;
+		if (policy->capabilities.items && !string_list_has(&policy->capabilities, list->items[i]))
+			continue;
+		list->items[kept++] = list->items[i];
+	}
+	list->count = kept;
+}
+
+static void limit_privileges(struct tightening *tightening)
+{
+	struct oci_process *process = tightening->config->process;
+	struct oci_capabilities *capabilities = process->capabilities;
+
+	process->no_new_privileges = (struct optional_bool){ true, true };
+	if (!capabilities)
+		return; /* none at all, says the specification's runtime: nothing to cut */
+	keep_capabilities(tightening->policy, &capabilities->bounding);
+	keep_capabilities(tightening->policy, &capabilities->effective);
+	keep_capabilities(tightening->policy, &capabilities->inheritable);
+	keep_capabilities(tightening->policy, &capabilities->permitted);
+	keep_capabilities(tightening->policy, &capabilities->ambient);
+}
+
+static void lower(struct optional_int64 *limit, int64_t most)
+{
+	if (!limit->set || limit->value <= 0 || limit->value > most)
+		*limit = (struct optional_int64){ true, most };
+}
+
+static void limit_resources(struct tightening *tightening)
+{
+	const struct policy_resources *asked = tightening->policy->resources;
+	struct oci_linux *linux = tightening->config->linux;
+	struct arena *arena = tightening->arena;
+	struct oci_cpu *cpu;
+
+	if (!asked->memory && !asked->cpus && !asked->pids.set)
+		return;
+	if (!linux->resources)
+		linux->resources = arena_alloc(arena, sizeof(*linux->resources));
+	if (asked->memory) {
+		if (!linux->resources->memory)
+			linux->resources->memory = arena_alloc(arena, sizeof(*linux->resources->memory));
+		lower(&linux->resources->memory->limit, parse_memory(asked->memory));
+	}
+	if (asked->pids.set) {
+		if (!linux->resources->pids)
+			linux->resources->pids = arena_alloc(arena, sizeof(*linux->resources->pids));
+		lower(&linux->resources->pids->limit, asked->pids.value);
+	}
+	if (!asked->cpus)
+		return;
+	if (!linux->resources->cpu)
+		linux->resources->cpu = arena_alloc(arena, sizeof(*linux->resources->cpu));
+	cpu = linux->resources->cpu;
+	if (!cpu->period.set || !cpu->period.value)
+		cpu->period = (struct optional_uint64){ true, 100000 };
+	lower(&cpu->quota, parse_cpus(asked->cpus) * (int64_t)cpu->period.value / 1000);
+}
+
+/* The network */
+
+static void use_resolver(struct tightening *tightening)
+{
+	struct arena *arena = tightening->arena;
+	struct oci_config *config = tightening->config;
+	struct oci_mount *mount = NULL;
+
+	for (size_t i = 0; i < config->mounts.count; i++)
+		if (strcmp(clean(arena, config->mounts.items[i].destination), RESOLV_CONF_PATH) == 0)
+			mount = &config->mounts.items[i];
+	if (!mount) {
+		PUSH(arena, &config->mounts, (struct oci_mount){ .destination = RESOLV_CONF_PATH });
+		mount = &config->mounts.items[config->mounts.count - 1];
+	}
+	*mount = (struct oci_mount){ .destination = RESOLV_CONF_PATH, .type = "bind",
+		.source = tightening->out->resolv_path };
+	string_list_add(arena, &mount->options, "bind");
+	string_list_add(arena, &mount->options, "ro");
+	string_list_add(arena, &mount->options, "nosuid");
+	string_list_add(arena, &mount->options, "nodev");
+	string_list_add(arena, &mount->options, "private");
+	tightening->out->resolv_conf = compile_resolv_conf();
+}
+
+static int limit_network(struct tightening *tightening)
+{
+	const struct policy *policy = tightening->policy;
+	struct container_compilation *out = tightening->out;
+	struct network_file *file = network_of_policy(tightening->arena, policy);
+
+	if (!file && !policy->governs_network)
+		return 0;
+	if (!oci_namespace_find(tightening->config, "network"))
+		return error_set(tightening->err, 0,
+			"the policy has rules for the network, but the container shares the host's; run it with a network of its own");
+	if (!file) {
+		/* No way out: the engine's is closed by a relay that refuses everything. */
+		file = arena_alloc(tightening->arena, sizeof(*file));
+		file->default_action = "deny";
+		file->tun = policy->network->tun ? policy->network->tun : "preferred";
+	}
+	out->network = file;
+	use_resolver(tightening);
+	add_network_hooks(tightening->arena, tightening->config, out->hook, out->network_path);
+	return 0;
+}
+
+static void make_objects(struct arena *arena, struct oci_config *config)
+{
+	if (!config->linux)
+		config->linux = arena_alloc(arena, sizeof(*config->linux));
+	if (!config->process)
+		config->process = arena_alloc(arena, sizeof(*config->process));
+}
+
+int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config,
+	struct container_compilation *compilation, struct error *err)
+{
+	struct tightening tightening = { .arena = arena, .policy = policy, .config = config, .out = compilation, .err = err };
+	const char *home;
+
+	make_objects(arena, config);
+	home = variable(config->process, "HOME");
+	tightening.home = home && *home == '/' ? home : "/root";
+	tightening.cwd = config->process->cwd ? config->process->cwd : "/";
+	compilation->network = NULL;
+	compilation->resolv_conf = NULL;
+	policy_notes(arena, policy, &compilation->notes);
+	if (limit_files(&tightening) < 0 || limit_network(&tightening) < 0)
+		return -1;
+	limit_privileges(&tightening);
+	limit_resources(&tightening);
+	tighten_seccomp(arena, policy, config->linux);
+	tighten_environment(arena, policy, config->process);
+	return 0;
+}

@@ -1,0 +1,204 @@
+/* An engine's seccomp filter, tightened. See compile_container.c.
+ *
+ * Engines write lists of what is allowed. From those the refused calls are taken out, and where only some arguments are refused, the
+ * rule that allowed all of them becomes rules for those that stay: a filter cannot say "allowed, except".
+ */
+#include "spec/compile_internal.h"
+
+#include "spec/cleanup.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define NAMESPACE_FLAGS \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+
+static bool permits(const char *action)
+{
+	return strcmp(action, "SCMP_ACT_ALLOW") == 0 || strcmp(action, "SCMP_ACT_LOG") == 0;
+}
+
+static void remove_name(struct oci_seccomp_rule *rule, size_t index)
+{
+	rule->names.count--;
+	memmove(&rule->names.items[index], &rule->names.items[index + 1],
+		(rule->names.count - index) * sizeof(*rule->names.items));
+}
+
+static void drop_empty_rules(struct oci_seccomp *seccomp)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < seccomp->syscalls.count; i++)
+		if (seccomp->syscalls.items[i].names.count)
+			seccomp->syscalls.items[kept++] = seccomp->syscalls.items[i];
+	seccomp->syscalls.count = kept;
+}
+
+static void take_out(struct oci_seccomp *seccomp, const struct string_list *names)
+{
+	for (size_t i = 0; i < seccomp->syscalls.count; i++) {
+		struct oci_seccomp_rule *rule = &seccomp->syscalls.items[i];
+
+		for (size_t j = rule->names.count; permits(rule->action) && j-- > 0;)
+			if (string_list_has(names, rule->names.items[j]))
+				remove_name(rule, j);
+	}
+}
+
+/* One way in which a call stays allowed: arguments that have these values in their lower 32 bits, under a mask. */
+struct form {
+	struct form_argument {
+		unsigned int index;
+		uint64_t mask, value;
+	} arguments[2];
+	size_t count;
+};
+
+static bool holds(const struct oci_seccomp_argument *argument, uint64_t value)
+{
+	uint64_t given = argument->value.value;
+	static const struct {
+		const char *op;
+		int below, equal, above;
+	} comparisons[] = {
+		{ "SCMP_CMP_NE", 1, 0, 1 },
+		{ "SCMP_CMP_LT", 1, 0, 0 },
+		{ "SCMP_CMP_LE", 1, 1, 0 },
+		{ "SCMP_CMP_EQ", 0, 1, 0 },
+		{ "SCMP_CMP_GE", 0, 1, 1 },
+		{ "SCMP_CMP_GT", 0, 0, 1 },
+	};
+
+	if (strcmp(argument->op, "SCMP_CMP_MASKED_EQ") == 0)
+		return (value & given) == argument->value_two.value;
+	for (size_t i = 0; i < ARRAY_SIZE(comparisons); i++)
+		if (strcmp(comparisons[i].op, argument->op) == 0)
+			return value < given ? comparisons[i].below : value > given ? comparisons[i].above : comparisons[i].equal;
+	return false;
+}
+
+/* The engine's conditions and the form's, together. False: no call satisfies both, or it cannot be told. */
+static bool join(struct arena *arena, const struct oci_seccomp_rule *rule, const struct form *form,
+	struct oci_seccomp_rule *joined)
+{
+	for (size_t i = 0; i < rule->args.count; i++) {
+		const struct oci_seccomp_argument *argument = &rule->args.items[i];
+		const struct form_argument *same = NULL;
+
+		for (size_t j = 0; j < form->count; j++)
+			if (form->arguments[j].index == argument->index.value)
+				same = &form->arguments[j];
+		if (!same)
+			PUSH(arena, &joined->args, *argument);
+		else if (same->mask != UINT32_MAX) {
+			/* The same bits, or more of them, must be 0 already. */
+			if (strcmp(argument->op, "SCMP_CMP_MASKED_EQ") != 0 || argument->value_two.value ||
+				(argument->value.value & same->mask) != same->mask || same->value)
+				return false;
+			PUSH(arena, &joined->args, *argument);
+			return true;
+		} else if (!holds(argument, same->value))
+			return false;
+	}
+	for (size_t j = 0; j < form->count; j++)
+		PUSH(arena, &joined->args,
+			(struct oci_seccomp_argument){ .index = { true, form->arguments[j].index },
+				.op = "SCMP_CMP_MASKED_EQ", .value = { true, form->arguments[j].mask },
+				.value_two = { true, form->arguments[j].value } });
+	return true;
+}
+
+static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const char *name, const struct form *forms,
+	size_t count)
+{
+	size_t rules = seccomp->syscalls.count;
+
+	for (size_t i = 0; i < rules; i++) {
+		struct oci_seccomp_rule rule = seccomp->syscalls.items[i];
+		size_t at = 0;
+
+		while (at < rule.names.count && strcmp(rule.names.items[at], name) != 0)
+			at++;
+		if (!permits(rule.action) || at == rule.names.count)
+			continue;
+		remove_name(&seccomp->syscalls.items[i], at);
+		for (size_t j = 0; j < count; j++) {
+			struct oci_seccomp_rule joined = { .action = rule.action };
+
+			if (!join(arena, &rule, &forms[j], &joined))
+				continue;
+			string_list_add(arena, &joined.names, name);
+			PUSH(arena, &seccomp->syscalls, joined);
+		}
+	}
+}
+
+static void tighten_list(struct arena *arena, const struct policy *policy, bool refuse_unix_sockets,
+	struct oci_seccomp *seccomp)
+{
+	static const struct form clone_forms[] = { { { { 0, NAMESPACE_FLAGS, 0 } }, 1 } };
+	static const struct form socket_forms[] = {
+		{ { { 0, UINT32_MAX, AF_INET } }, 1 },
+		{ { { 0, UINT32_MAX, AF_INET6 } }, 1 },
+		{ { { 0, UINT32_MAX, AF_NETLINK }, { 2, UINT32_MAX, 0 } }, 2 },
+		{ { { 0, UINT32_MAX, AF_UNIX } }, 1 }, /* the last, see below */
+	};
+	static const struct form pair_forms[] = {
+		{ { { 1, 0xf, SOCK_STREAM } }, 1 },
+		{ { { 1, 0xf, SOCK_SEQPACKET } }, 1 },
+	};
+	struct string_list refused = denied_system_calls_of(arena, policy);
+	bool namespaces = string_list_has(&policy->system_calls->allow, "unshare");
+
+	if (!namespaces)
+		string_list_add(arena, &refused, "clone3");
+	/* The 32-bit call whose arguments no filter can see. */
+	if (refuse_unix_sockets || policy->governs_network)
+		string_list_add(arena, &refused, "socketcall");
+	take_out(seccomp, &refused);
+	if (!namespaces)
+		allow_only(arena, seccomp, "clone", clone_forms, ARRAY_SIZE(clone_forms));
+	allow_only(arena, seccomp, "socket", socket_forms, ARRAY_SIZE(socket_forms) - refuse_unix_sockets);
+	if (refuse_unix_sockets)
+		allow_only(arena, seccomp, "socketpair", pair_forms, ARRAY_SIZE(pair_forms));
+	drop_empty_rules(seccomp);
+}
+
+/* libc goes back to clone() at this answer, and at no other. */
+static void answer_clone3(struct arena *arena, const struct policy *policy, struct oci_seccomp *seccomp)
+{
+	struct oci_seccomp_rule rule = { .action = "SCMP_ACT_ERRNO", .errno_ret = { true, ENOSYS } };
+
+	if (string_list_has(&policy->system_calls->allow, "unshare"))
+		return;
+	if (strcmp(seccomp->default_action, "SCMP_ACT_ERRNO") == 0 && seccomp->default_errno_ret.value == ENOSYS)
+		return;
+	for (size_t i = 0; i < seccomp->syscalls.count; i++)
+		if (string_list_has(&seccomp->syscalls.items[i].names, "clone3"))
+			return;
+	string_list_add(arena, &rule.names, "clone3");
+	PUSH(arena, &seccomp->syscalls, rule);
+}
+
+void tighten_seccomp(struct arena *arena, const struct policy *policy, struct oci_linux *linux)
+{
+	const struct policy_network *network = policy->network;
+	/* Under an engine only where it is asked for: between the programs of one container they are common. */
+	bool refuse_unix_sockets = network->allow_all_unix_sockets.set && !network->allow_all_unix_sockets.value &&
+				   !network->allow_unix_sockets.count;
+	struct string_list refused = denied_system_calls_of(arena, policy);
+
+	if (!linux->seccomp) {
+		linux->seccomp = new_seccomp_filter(arena);
+	} else if (!permits(linux->seccomp->default_action)) {
+		tighten_list(arena, policy, refuse_unix_sockets, linux->seccomp);
+		answer_clone3(arena, policy, linux->seccomp);
+		return;
+	}
+	take_out(linux->seccomp, &refused);
+	drop_empty_rules(linux->seccomp);
+	add_seccomp_refusals(arena, policy, refuse_unix_sockets, linux->seccomp);
+}
