@@ -15,7 +15,7 @@
 
 enum {
 	ADDRESSES_MAX = 8,
-	ATTEMPT_TIME = 5000,	/* of one candidate, while there are others */
+	ATTEMPT_TIME = 5000,	 /* of one candidate, while there are others */
 	HANDSHAKE_TIME = 130000, /* the proxy itself may wait for a connect() to time out */
 };
 
@@ -119,8 +119,8 @@ static const struct endpoint *next_candidate(struct dial *dial)
 
 	if (dial->candidate >= count)
 		return NULL;
-	return proxy_count(dial) ? &dial->dialer->config->proxies[dial->candidate++].address :
-				   &dial->addresses[dial->candidate++];
+	return proxy_count(dial) ? &dial->dialer->config->proxies[dial->candidate++].address
+				 : &dial->addresses[dial->candidate++];
 }
 
 static bool is_loopback(const struct endpoint *endpoint)
@@ -194,7 +194,8 @@ static void start_handshake(struct dial *dial)
 
 	dial->shaking_hands = true;
 	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
-	if (!send_message(dial, message, length) || loop_modify(dial->dialer->loop, &dial->watch, EPOLLIN) < 0)
+	if (!send_message(dial, message, length) ||
+		loop_modify(dial->dialer->loop, &dial->watch, EPOLLIN) < 0)
 		try_next(dial);
 }
 
@@ -214,8 +215,8 @@ static int take_association(struct dial *dial)
 {
 	const struct endpoint *proxy = &current_proxy(dial)->address;
 	struct endpoint relay = dial->socks.bound;
-	bool unspecified = relay.family == AF_INET ? relay.v4.s_addr == INADDR_ANY :
-						     relay.family && IN6_IS_ADDR_UNSPECIFIED(&relay.v6);
+	bool unspecified = relay.family == AF_INET ? relay.v4.s_addr == INADDR_ANY
+						   : relay.family && IN6_IS_ADDR_UNSPECIFIED(&relay.v6);
 
 	if (!relay.family || !relay.port)
 		return EOPNOTSUPP;
@@ -241,7 +242,8 @@ static void continue_handshake(struct dial *dial)
 
 	while (dial->socks.step != SOCKS_DONE) {
 		struct socks *socks = &dial->socks;
-		ssize_t received = recv(dial->watch.fd, socks->reply + socks->have, socks->want - socks->have, 0);
+		ssize_t received =
+			recv(dial->watch.fd, socks->reply + socks->have, socks->want - socks->have, 0);
 		int length;
 
 		if (received < 0 && errno == EAGAIN)
@@ -270,7 +272,8 @@ static void suit_congestion(const struct dial *dial)
 	socklen_t length = sizeof(address);
 	struct endpoint own;
 
-	if (!dial->dialer->paced_congestion || getsockname(dial->watch.fd, (struct sockaddr *)&address, &length) < 0 ||
+	if (!dial->dialer->paced_congestion ||
+		getsockname(dial->watch.fd, (struct sockaddr *)&address, &length) < 0 ||
 		!endpoint_from_sockaddr(&own, &address))
 		return;
 	own.port = dial->addresses[dial->candidate - 1].port;
@@ -391,8 +394,8 @@ static struct dial *dial_new(struct dialer *dialer, dial_callback *done, void *d
 	return dial;
 }
 
-struct dial *dial_start_trusted(struct dialer *dialer, const struct endpoint *destination, dial_callback *done,
-	void *data)
+struct dial *dial_start_trusted(
+	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data)
 {
 	struct dial *dial = dial_new(dialer, done, data);
 
@@ -402,12 +405,14 @@ struct dial *dial_start_trusted(struct dialer *dialer, const struct endpoint *de
 	return dial;
 }
 
-struct dial *dial_start_associate(struct dialer *dialer, struct endpoint *relay, dial_callback *done, void *data)
+struct dial *dial_start_associate(
+	struct dialer *dialer, struct endpoint *relay, dial_callback *done, void *data)
 {
 	struct dial *dial = dial_new(dialer, done, data);
 
 	dial->relay = relay;
-	dial->destination.family = AF_INET; /* 0.0.0.0:0: this client does not know yet where it will send from */
+	dial->destination.family =
+		AF_INET; /* 0.0.0.0:0: this client does not know yet where it will send from */
 	if (dialer->config->proxy_count)
 		try_next(dial);
 	else
@@ -415,7 +420,8 @@ struct dial *dial_start_associate(struct dialer *dialer, struct endpoint *relay,
 	return dial;
 }
 
-struct dial *dial_start_name(struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data)
+struct dial *dial_start_name(
+	struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data)
 {
 	struct dial *dial = dial_new(dialer, done, data);
 	struct endpoint address;
@@ -436,7 +442,8 @@ struct dial *dial_start_name(struct dialer *dialer, const char *name, uint16_t p
 	return dial;
 }
 
-struct dial *dial_start(struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data)
+struct dial *dial_start(
+	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data)
 {
 	const char *name = names_find(dialer->names, destination);
 	struct dial *dial;

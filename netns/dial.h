@@ -19,16 +19,21 @@ struct names;
 struct dns;
 struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, struct names *names);
 void dialer_free(struct dialer *dialer);
-void dialer_set_dns(struct dialer *dialer, struct dns *dns); /* dns_new() needs the dialer first; before the first dial */
+void dialer_set_dns(
+	struct dialer *dialer, struct dns *dns); /* dns_new() needs the dialer first; before the first dial */
 
 /* `destination` is as the container wrote it: a stand-in address is turned into its name here. NULL never: faults arrive by
  * the callback. dial_cancel() before the callback: it will not be called. */
-struct dial *dial_start(struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
+struct dial *dial_start(
+	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
 /* By name, for the SOCKS listener inside. */
-struct dial *dial_start_name(struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data);
+struct dial *dial_start_name(
+	struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data);
 /* For the relay itself (its resolver, over TCP): through the proxies or directly, without asking the egress rules. */
-struct dial *dial_start_trusted(struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
+struct dial *dial_start_trusted(
+	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
 /* UDP ASSOCIATE at the first proxy that answers: the socket is the association's control connection, *relay where to send datagrams, filled
  * in before the callback. EOPNOTSUPP: there is no such proxy. */
-struct dial *dial_start_associate(struct dialer *dialer, struct endpoint *relay, dial_callback *done, void *data);
+struct dial *dial_start_associate(
+	struct dialer *dialer, struct endpoint *relay, dial_callback *done, void *data);
 void dial_cancel(struct dial *dial);

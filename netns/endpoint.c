@@ -116,6 +116,7 @@ const char *endpoint_format(const struct endpoint *endpoint, char text[static EN
 
 	if (endpoint->family)
 		inet_ntop(endpoint->family, &endpoint->v6, host, sizeof(host));
-	snprintf(text, ENDPOINT_TEXT_MAX, endpoint->family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, endpoint->port);
+	snprintf(text, ENDPOINT_TEXT_MAX, endpoint->family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+		endpoint->port);
 	return text;
 }

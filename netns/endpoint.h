@@ -18,7 +18,8 @@ struct endpoint {
 
 socklen_t endpoint_to_sockaddr(const struct endpoint *endpoint, struct sockaddr_storage *address);
 bool endpoint_from_sockaddr(struct endpoint *endpoint, const struct sockaddr_storage *address);
-bool endpoint_parse(struct endpoint *endpoint, const char *text); /* "192.0.2.1:53", "[2001:db8::1]:53": numeric */
+bool endpoint_parse(
+	struct endpoint *endpoint, const char *text); /* "192.0.2.1:53", "[2001:db8::1]:53": numeric */
 /* A host that is an address in any spelling that some resolver would take for one ("127.1", "0x7f000001", "127.0.0.1."); port 0. */
 bool endpoint_parse_host(struct endpoint *endpoint, const char *host);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);

@@ -171,8 +171,8 @@ static int open_port(struct forwards *forwards, const struct inbound *inbound, s
 	return loop_add(forwards->loop, &port->watch, EPOLLIN, err);
 }
 
-struct forwards *forwards_new(struct loop *loop, const struct relay_config *config, size_t connections_max,
-	struct error *err)
+struct forwards *forwards_new(
+	struct loop *loop, const struct relay_config *config, size_t connections_max, struct error *err)
 {
 	size_t count = config->inbound_count;
 	struct forwards *forwards = calloc(1, sizeof(*forwards) + count * sizeof(forwards->ports[0]));

@@ -9,5 +9,6 @@
 struct forwards;
 
 /* NULL with an error. With no inbound ports it does nothing. */
-struct forwards *forwards_new(struct loop *loop, const struct relay_config *config, size_t connections_max, struct error *err);
+struct forwards *forwards_new(
+	struct loop *loop, const struct relay_config *config, size_t connections_max, struct error *err);
 void forwards_free(struct forwards *forwards);

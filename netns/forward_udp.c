@@ -126,8 +126,8 @@ void forward_udp_ready(struct watch *watch, uint32_t events)
 	(void)events;
 	for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
 		socklen_t size = sizeof(address);
-		ssize_t length = recvfrom(
-			watch->fd, datagram, sizeof(datagram), MSG_DONTWAIT, (struct sockaddr *)&address, &size);
+		ssize_t length = recvfrom(watch->fd, datagram, sizeof(datagram), MSG_DONTWAIT,
+			(struct sockaddr *)&address, &size);
 		struct udp_peer *peer = port->peers;
 		size_t seen = 0;
 

@@ -72,19 +72,21 @@ void icmp_unreachable(struct tunnel *tunnel, const struct packet *packet, enum u
 	quote(tunnel, packet);
 }
 
-void icmp_unreachable_syn(struct tunnel *tunnel, const struct endpoint *source, const struct endpoint *destination,
-	uint32_t sequence, enum unreachable why)
+void icmp_unreachable_syn(struct tunnel *tunnel, const struct endpoint *source,
+	const struct endpoint *destination, uint32_t sequence, enum unreachable why)
 {
 	struct tcp_segment syn = { .sequence = sequence, .flags = TCP_SYN, .scale = -1 };
 	size_t length = packet_tcp_overhead(source->family);
 
 	put_unreachable(tunnel, source->family, why);
-	packet_put_tcp(tunnel_payload(tunnel) + ICMP_HEADER + length, 0, source, destination, &syn, CHECKSUM_WHOLE);
+	packet_put_tcp(
+		tunnel_payload(tunnel) + ICMP_HEADER + length, 0, source, destination, &syn, CHECKSUM_WHOLE);
 	tunnel_send_icmp(tunnel, ICMP_HEADER + length, destination, source);
 }
 
 /* Only the headers: they are what finds the socket that is to be told. */
-static void quote_datagram(struct tunnel *tunnel, const struct endpoint *source, const struct endpoint *destination)
+static void quote_datagram(
+	struct tunnel *tunnel, const struct endpoint *source, const struct endpoint *destination)
 {
 	size_t length = (source->family == AF_INET ? 20 : 40) + 8;
 

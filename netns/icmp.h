@@ -11,8 +11,8 @@ enum unreachable { UNREACHABLE_NETWORK, UNREACHABLE_HOST, UNREACHABLE_PORT, UNRE
 /* Quotes the packet back to its sender. */
 void icmp_unreachable(struct tunnel *tunnel, const struct packet *packet, enum unreachable why);
 /* The same for a packet that is no longer there: a TCP SYN with this sequence number, or a UDP datagram. */
-void icmp_unreachable_syn(struct tunnel *tunnel, const struct endpoint *source, const struct endpoint *destination,
-	uint32_t sequence, enum unreachable why);
+void icmp_unreachable_syn(struct tunnel *tunnel, const struct endpoint *source,
+	const struct endpoint *destination, uint32_t sequence, enum unreachable why);
 void icmp_unreachable_datagram(struct tunnel *tunnel, const struct endpoint *source,
 	const struct endpoint *destination, enum unreachable why);
 /* A datagram of the container's was too big for the path. */

@@ -89,7 +89,8 @@ void inner_serve(int socket_to_relay)
 	uint8_t kind;
 
 	prctl(PR_SET_NAME, "fence-inner");
-	if (dup2(socket_to_relay, HELPER_SOCKET) < 0 || close_range(HELPER_SOCKET + 1, ~0U, 0) < 0 || !enter_cell())
+	if (dup2(socket_to_relay, HELPER_SOCKET) < 0 || close_range(HELPER_SOCKET + 1, ~0U, 0) < 0 ||
+		!enter_cell())
 		_exit(1);
 	while (recv(HELPER_SOCKET, &kind, 1, 0) == 1) {
 		int fd = -1;

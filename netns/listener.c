@@ -43,7 +43,12 @@ static const struct {
 	int error_number;
 	uint8_t code;
 } replies[] = {
-	{ EACCES, 2 }, { ENETUNREACH, 3 }, { EHOSTUNREACH, 4 }, { ECONNREFUSED, 5 }, { ETIMEDOUT, 6 }, { EOPNOTSUPP, 7 },
+	{ EACCES, 2 },
+	{ ENETUNREACH, 3 },
+	{ EHOSTUNREACH, 4 },
+	{ ECONNREFUSED, 5 },
+	{ ETIMEDOUT, 6 },
+	{ EOPNOTSUPP, 7 },
 };
 
 static void client_free(struct client *client)
@@ -127,7 +132,8 @@ static void serve(struct client *client)
 	}
 	memcpy(name, request + 5, request[4]);
 	name[request[4]] = '\0';
-	client->dial = dial_start_name(listener->dialer, name, get16(request + 5 + request[4]), dialled, client);
+	client->dial =
+		dial_start_name(listener->dialer, name, get16(request + 5 + request[4]), dialled, client);
 }
 
 static void greet(struct client *client)
@@ -135,7 +141,8 @@ static void greet(struct client *client)
 	bool offers_none = memchr(client->request + 2, 0, client->request[1]);
 	uint8_t message[2] = { VERSION, offers_none ? 0 : NO_METHOD };
 
-	if (send(client->watch.fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message) || !offers_none) {
+	if (send(client->watch.fd, message, sizeof(message), MSG_NOSIGNAL) != sizeof(message) ||
+		!offers_none) {
 		client_end(client);
 		return;
 	}
@@ -232,8 +239,8 @@ static void accept_ready(struct watch *watch, uint32_t events)
 	}
 }
 
-struct listener *listener_new(struct loop *loop, struct dialer *dialer, int fd, size_t connections_max,
-	struct error *err)
+struct listener *listener_new(
+	struct loop *loop, struct dialer *dialer, int fd, size_t connections_max, struct error *err)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
 

@@ -7,5 +7,6 @@
 
 struct listener;
 
-struct listener *listener_new(struct loop *loop, struct dialer *dialer, int fd, size_t connections_max, struct error *err);
+struct listener *listener_new(
+	struct loop *loop, struct dialer *dialer, int fd, size_t connections_max, struct error *err);
 void listener_free(struct listener *listener);

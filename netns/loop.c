@@ -82,7 +82,8 @@ static int grow_slots(struct loop *loop)
 static int control(struct loop *loop, int operation, struct watch *watch)
 {
 	uint64_t generation = loop->slots[watch->index].generation;
-	struct epoll_event event = { .events = watch->events, .data.u64 = generation << 32 | (uint32_t)watch->index };
+	struct epoll_event event = { .events = watch->events,
+		.data.u64 = generation << 32 | (uint32_t)watch->index };
 
 	return epoll_ctl(loop->epoll_fd, operation, watch->fd, &event);
 }
@@ -210,7 +211,8 @@ static void fire_timers(struct loop *loop)
 {
 	uint64_t due = loop->now;
 
-	for (int fired = 0, most = loop->timer_count; fired < most && loop->timer_count && !loop->stopped; fired++) {
+	for (int fired = 0, most = loop->timer_count; fired < most && loop->timer_count && !loop->stopped;
+		fired++) {
 		struct timer *timer = loop->heap[1];
 
 		if (timer->due > due)

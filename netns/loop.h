@@ -28,7 +28,8 @@ struct loop *loop_new(struct error *err);
 void loop_free(struct loop *loop);
 int loop_add(struct loop *loop, struct watch *watch, uint32_t events, struct error *err);
 int loop_modify(struct loop *loop, struct watch *watch, uint32_t events);
-void loop_remove(struct loop *loop, struct watch *watch); /* before the fd is closed; removing twice is harmless */
+void loop_remove(
+	struct loop *loop, struct watch *watch); /* before the fd is closed; removing twice is harmless */
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t milliseconds); /* from now; replaces */
 void loop_cancel_timer(struct loop *loop, struct timer *timer);
 uint64_t loop_now(const struct loop *loop); /* CLOCK_MONOTONIC, taken once per turn */

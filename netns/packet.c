@@ -49,8 +49,8 @@ static size_t address_length(sa_family_t family)
 	return family == AF_INET ? 4 : 16;
 }
 
-static uint64_t sum_pseudo_header(const struct endpoint *source, const struct endpoint *destination, uint8_t protocol,
-	size_t length)
+static uint64_t sum_pseudo_header(
+	const struct endpoint *source, const struct endpoint *destination, uint8_t protocol, size_t length)
 {
 	uint64_t sum = protocol + length;
 
@@ -285,13 +285,13 @@ static uint8_t *put_ipv6(uint8_t *transport, size_t length, const struct endpoin
 static uint8_t *put_ip(uint8_t *transport, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, uint8_t protocol)
 {
-	return source->family == AF_INET ? put_ipv4(transport, length, source, destination, protocol) :
-					   put_ipv6(transport, length, source, destination, protocol);
+	return source->family == AF_INET ? put_ipv4(transport, length, source, destination, protocol)
+					 : put_ipv6(transport, length, source, destination, protocol);
 }
 
 /* With CHECKSUM_PARTIAL the field holds the pseudo header's sum, not inverted: the kernel adds the rest. */
-static void put_checksum(uint8_t *field, const uint8_t *transport, size_t length, uint64_t pseudo,
-	enum checksum checksum)
+static void put_checksum(
+	uint8_t *field, const uint8_t *transport, size_t length, uint64_t pseudo, enum checksum checksum)
 {
 	uint16_t sum;
 
@@ -355,7 +355,8 @@ uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *
 	put16(header + 14, segment->window);
 	put16(header + 18, 0);
 	memcpy(header + TCP_HEADER, options, options_length);
-	put_checksum(header + 16, header, total, sum_pseudo_header(source, destination, IPPROTO_TCP, total), checksum);
+	put_checksum(header + 16, header, total, sum_pseudo_header(source, destination, IPPROTO_TCP, total),
+		checksum);
 	return put_ip(header, total, source, destination, IPPROTO_TCP);
 }
 
@@ -368,12 +369,13 @@ uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *
 	put16(header, source->port);
 	put16(header + 2, destination->port);
 	put16(header + 4, (uint32_t)total);
-	put_checksum(header + 6, header, total, sum_pseudo_header(source, destination, IPPROTO_UDP, total), checksum);
+	put_checksum(header + 6, header, total, sum_pseudo_header(source, destination, IPPROTO_UDP, total),
+		checksum);
 	return put_ip(header, total, source, destination, IPPROTO_UDP);
 }
 
-uint8_t *packet_put_icmp(uint8_t *payload, size_t length, const struct endpoint *source,
-	const struct endpoint *destination)
+uint8_t *packet_put_icmp(
+	uint8_t *payload, size_t length, const struct endpoint *source, const struct endpoint *destination)
 {
 	bool v4 = source->family == AF_INET;
 	uint8_t protocol = v4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;

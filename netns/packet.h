@@ -29,7 +29,7 @@ struct tcp_segment {
 struct packet {
 	sa_family_t family;
 	uint8_t protocol;
-	bool fragment;		/* a part of a datagram; the transport's fields are not read */
+	bool fragment;		  /* a part of a datagram; the transport's fields are not read */
 	uint16_t fragment_offset; /* in bytes */
 	bool more_fragments;
 	uint32_t identification;
@@ -58,8 +58,8 @@ uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *
 uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, enum checksum checksum);
 /* `payload` holds the whole ICMP message; its checksum is computed here. */
-uint8_t *packet_put_icmp(uint8_t *payload, size_t length, const struct endpoint *source,
-	const struct endpoint *destination);
+uint8_t *packet_put_icmp(
+	uint8_t *payload, size_t length, const struct endpoint *source, const struct endpoint *destination);
 
 /* The size of the headers that packet_put_tcp() writes for a segment without options. */
 size_t packet_tcp_overhead(sa_family_t family);

@@ -18,7 +18,7 @@ enum proxy_kind { PROXY_SOCKS5 };
 
 struct proxy {
 	enum proxy_kind kind;
-	struct endpoint address; /* resolved by the hook: the relay resolves nothing by libc */
+	struct endpoint address;       /* resolved by the hook: the relay resolves nothing by libc */
 	char user[256], password[256]; /* "" for none */
 	bool remote_names;	       /* socks5h, and socks5 when a name is known: the proxy gets the name */
 };
@@ -31,15 +31,15 @@ struct inbound {
 };
 
 struct relay_config {
-	int tun_fd;	   /* or -1 */
-	bool tun_offload;  /* vnet header, TSO and checksum offload are on */
+	int tun_fd;	  /* or -1 */
+	bool tun_offload; /* vnet header, TSO and checksum offload are on */
 	int mtu;
-	int listener_fd;   /* the SOCKS5 listener inside, without TUN; or -1 */
-	int inner_socket;  /* a SOCK_SEQPACKET to the helper that makes sockets inside the namespace, or -1: see inner.h */
-	int init_pidfd;	   /* the relay ends when this does */
-	int control_fd;	   /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
-	int ready_fd;	   /* written one byte when the relay serves, then closed */
-	int log_fd;	   /* or -1 */
+	int listener_fd; /* the SOCKS5 listener inside, without TUN; or -1 */
+	int inner_socket; /* a SOCK_SEQPACKET to the helper that makes sockets inside the namespace, or -1: see inner.h */
+	int init_pidfd; /* the relay ends when this does */
+	int control_fd; /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
+	int ready_fd; /* written one byte when the relay serves, then closed */
+	int log_fd;   /* or -1 */
 	struct proxy *proxies;
 	size_t proxy_count;
 	struct endpoint dns; /* family 0: none, DNS goes by TCP through the proxy */

@@ -145,7 +145,9 @@ static int take_method(struct socks *socks, const struct socks_target *target, u
 /* The second read fetches exactly the rest: what follows belongs to the container. */
 static int take_reply_start(struct socks *socks)
 {
-	size_t size = socks->reply[3] == TYPE_IPV4 ? 4 : socks->reply[3] == TYPE_IPV6 ? 16 : 1u + socks->reply[4];
+	size_t size = socks->reply[3] == TYPE_IPV4   ? 4
+		      : socks->reply[3] == TYPE_IPV6 ? 16
+						     : 1u + socks->reply[4];
 
 	socks->step = SOCKS_REPLY_REST;
 	socks->want = 4 + size + 2;
@@ -181,6 +183,7 @@ int socks_take(struct socks *socks, size_t received, const struct socks_target *
 		return take_reply_start(socks);
 	default:
 		socks->step = SOCKS_DONE;
-		return socks_get_endpoint(&socks->bound, socks->reply + 3, socks->have - 3) ? 0 : -ENETUNREACH;
+		return socks_get_endpoint(&socks->bound, socks->reply + 3, socks->have - 3) ? 0
+											    : -ENETUNREACH;
 	}
 }

@@ -10,7 +10,7 @@ enum socks_command { SOCKS_CONNECT = 1, SOCKS_ASSOCIATE = 3 };
 enum { SOCKS_NAME_MAX = 255, SOCKS_MESSAGE_MAX = 3 + 255 + 255 };
 
 struct socks_target {
-	const char *name; /* or NULL */
+	const char *name;	 /* or NULL */
 	struct endpoint address; /* where there is no name; the port always */
 };
 
@@ -21,8 +21,9 @@ struct socks {
 	enum socks_command command;
 	enum socks_step step;
 	uint8_t reply[5 + 255 + 2];
-	size_t have, want;     /* of `reply` */
-	struct endpoint bound; /* with SOCKS_DONE: where the proxy relays datagrams; family 0: it gave a name */
+	size_t have, want; /* of `reply` */
+	struct endpoint
+		bound; /* with SOCKS_DONE: where the proxy relays datagrams; family 0: it gave a name */
 };
 
 /* The greeting. */

@@ -73,8 +73,8 @@ static bool can_peek_by_offset(void)
 	return can;
 }
 
-struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names, size_t flows_max,
-	struct error *err)
+struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names,
+	size_t flows_max, struct error *err)
 {
 	struct tcp *tcp = calloc(1, sizeof(*tcp));
 
@@ -108,7 +108,8 @@ static struct tcp_flow **find(struct tcp *tcp, const struct endpoint *client, co
 {
 	struct tcp_flow **flow = &tcp->buckets[hash_of(tcp, client, server) % BUCKETS];
 
-	while (*flow && !(endpoint_equal(&(*flow)->client, client) && endpoint_equal(&(*flow)->server, server)))
+	while (*flow &&
+		!(endpoint_equal(&(*flow)->client, client) && endpoint_equal(&(*flow)->server, server)))
 		flow = &(*flow)->next_in_bucket;
 	return flow;
 }
@@ -217,7 +218,8 @@ static void set_timer(struct tcp_flow *flow)
 static void flush(struct tcp_flow *flow)
 {
 	if (flow_consume(flow) < 0 || (flow->retransmit && flow_retransmit(flow) < 0) ||
-		(flow->state == TCP_OPEN && flow->readable && !flow->upstream_ended && flow_send_data(flow) < 0)) {
+		(flow->state == TCP_OPEN && flow->readable && !flow->upstream_ended &&
+			flow_send_data(flow) < 0)) {
 		flow_reset(flow);
 		return;
 	}
@@ -389,8 +391,8 @@ static void send_reset(struct tcp *tcp, const struct packet *packet)
 	bool acknowledges = from->flags & TCP_ACK;
 	struct tcp_segment reset = {
 		.sequence = acknowledges ? from->acknowledgement : 0,
-		.acknowledgement = from->sequence + (uint32_t)packet->payload_length + !!(from->flags & TCP_SYN) +
-				   !!(from->flags & TCP_FIN),
+		.acknowledgement = from->sequence + (uint32_t)packet->payload_length +
+				   !!(from->flags & TCP_SYN) + !!(from->flags & TCP_FIN),
 		.flags = acknowledges ? TCP_RST : TCP_RST | TCP_ACK,
 		.scale = -1,
 	};
@@ -411,7 +413,8 @@ static uint16_t agree_mss(const struct tcp *tcp, const struct packet *packet)
 /* RFC 6528: unguessable, and growing for the same pair, so that a connection that follows another in TIME-WAIT is told from it. */
 static uint32_t initial_sequence(const struct tcp *tcp, const struct packet *packet)
 {
-	return (uint32_t)hash_of(tcp, &packet->destination, &packet->source) + (uint32_t)(loop_now(tcp->loop) * 256);
+	return (uint32_t)hash_of(tcp, &packet->destination, &packet->source) +
+	       (uint32_t)(loop_now(tcp->loop) * 256);
 }
 
 static struct tcp_flow *flow_new(struct tcp *tcp, const struct packet *packet)

@@ -13,8 +13,8 @@
 
 struct tcp;
 
-struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names, size_t flows_max,
-	struct error *err);
+struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names,
+	size_t flows_max, struct error *err);
 void tcp_set_tunnel(struct tcp *tcp, struct tunnel *tunnel); /* before the first packet */
 void tcp_free(struct tcp *tcp);
 void tcp_packet(struct tcp *tcp, const struct packet *packet);

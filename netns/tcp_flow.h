@@ -19,11 +19,12 @@ struct tcp_flow {
 	struct tcp_flow *next_in_bucket, *next_dirty;
 	struct dial *dial;
 	struct endpoint client, server;
-	uint64_t progress; /* when the container last acknowledged something new, or was first sent something */
-	uint64_t heard;	   /* when its last packet came */
+	uint64_t
+		progress; /* when the container last acknowledged something new, or was first sent something */
+	uint64_t heard;	  /* when its last packet came */
 
 	uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1;
-	uint32_t recover;  /* recovering until this is acknowledged */
+	uint32_t recover;    /* recovering until this is acknowledged */
 	uint32_t consumable; /* bytes acknowledged, still in the socket's queue */
 	uint32_t rcv_nxt;
 	uint32_t rcv_adv; /* the right edge of the window as advertised: it never moves left */
@@ -34,21 +35,21 @@ struct tcp_flow {
 	uint8_t duplicate_acks, retries;
 	uint8_t held; /* segments out of order, in tcp_reorder.c */
 
-	bool dirty : 1;		  /* in the list for tcp_flush() */
-	bool acknowledge : 1;	  /* the container is owed an ACK */
-	bool retransmit : 1;	  /* the first unacknowledged segment is to be sent again */
+	bool dirty : 1;	      /* in the list for tcp_flush() */
+	bool acknowledge : 1; /* the container is owed an ACK */
+	bool retransmit : 1;  /* the first unacknowledged segment is to be sent again */
 	bool recovering : 1;
-	bool readable : 1;	  /* the socket may hold more than was sent */
-	bool turn_over : 1;	  /* more could be sent, but it is the others' turn; the timer is set for "now" */
-	bool upstream_ended : 1;  /* end of file seen behind the last byte sent */
+	bool readable : 1;  /* the socket may hold more than was sent */
+	bool turn_over : 1; /* more could be sent, but it is the others' turn; the timer is set for "now" */
+	bool upstream_ended : 1;   /* end of file seen behind the last byte sent */
 	bool upstream_hung_up : 1; /* EPOLLRDHUP: what is in the queue is all there will be */
 	bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1;
-	bool low_room : 1;	  /* waiting for EPOLLOUT to widen the window */
-	bool refused_data : 1;	  /* the socket did not take all that came: the rest is held, or must come again */
-	bool lingers : 1;	  /* the last word will be an ACK, which may be lost */
-	bool holds_name : 1;	  /* `server` is a stand-in address */
+	bool low_room : 1;     /* waiting for EPOLLOUT to widen the window */
+	bool refused_data : 1; /* the socket did not take all that came: the rest is held, or must come again */
+	bool lingers : 1;      /* the last word will be an ACK, which may be lost */
+	bool holds_name : 1;   /* `server` is a stand-in address */
 	bool sack_permitted : 1;
-	bool plain_socket : 1;	  /* not TCP: the DNS stream */
+	bool plain_socket : 1; /* not TCP: the DNS stream */
 };
 
 static inline bool sequence_after(uint32_t a, uint32_t b)
@@ -73,9 +74,9 @@ void flow_abort(struct tcp_flow *flow);
 void flow_reset(struct tcp_flow *flow);
 
 /* tcp_send.c: to the container */
-void flow_send_control(struct tcp_flow *flow, uint8_t flags);	      /* at snd_nxt, no payload */
-void flow_send_probe(struct tcp_flow *flow);			      /* elicits an ACK */
-int flow_send_data(struct tcp_flow *flow);			      /* what the window and the socket allow; -1: upstream failed */
+void flow_send_control(struct tcp_flow *flow, uint8_t flags); /* at snd_nxt, no payload */
+void flow_send_probe(struct tcp_flow *flow);		      /* elicits an ACK */
+int flow_send_data(struct tcp_flow *flow); /* what the window and the socket allow; -1: upstream failed */
 int flow_retransmit(struct tcp_flow *flow);
 int flow_consume(struct tcp_flow *flow);
 

@@ -157,13 +157,15 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 	if (!length && !fin && (int32_t)old <= 0)
 		return true;
 	flow->acknowledge = true;
-	if ((int32_t)old < 0) { /* a hole before it: each such packet is answered, for the sender's fast retransmission */
+	if ((int32_t)old <
+		0) { /* a hole before it: each such packet is answered, for the sender's fast retransmission */
 		reorder_hold(flow, packet->tcp.sequence, packet->payload, length);
 		if (!flow->refused_data)
 			flow_send_control(flow, TCP_ACK);
 		return true;
 	}
-	if (old > length || flow->fin_received) /* seen before; a keepalive or a window probe looks like that, too */
+	if (old > length ||
+		flow->fin_received) /* seen before; a keepalive or a window probe looks like that, too */
 		return true;
 	if (!take_payload(flow, packet->payload + old, length - old, &taken))
 		return false;

@@ -60,8 +60,8 @@ void reorder_hold(struct tcp_flow *flow, uint32_t sequence, const uint8_t *bytes
 	struct slot *slot;
 
 	/* Beyond the window there is no promise; and what a SACK has named is kept until its turn. */
-	if (!length || length > SLOT_SIZE || sequence_after(end, flow->rcv_adv) || flow->held >= SLOTS_OF_ONE_FLOW ||
-		is_held(flow, sequence, length) || !(slot = free_slot()))
+	if (!length || length > SLOT_SIZE || sequence_after(end, flow->rcv_adv) ||
+		flow->held >= SLOTS_OF_ONE_FLOW || is_held(flow, sequence, length) || !(slot = free_slot()))
 		return;
 	*slot = (struct slot){ flow, sequence, (uint32_t)length, ++last_age };
 	memcpy(storage[slot - slots], bytes, length);
@@ -102,7 +102,8 @@ static void grow(const struct tcp_flow *flow, struct tcp_block *block)
 
 		if (slot->flow != flow || sequence_after(slot->sequence, block->end) ||
 			sequence_after(block->start, end_of(slot)) ||
-			(!sequence_after(block->start, slot->sequence) && !sequence_after(end_of(slot), block->end)))
+			(!sequence_after(block->start, slot->sequence) &&
+				!sequence_after(end_of(slot), block->end)))
 			continue;
 		if (sequence_after(block->start, slot->sequence))
 			block->start = slot->sequence;
@@ -115,7 +116,8 @@ static void grow(const struct tcp_flow *flow, struct tcp_block *block)
 static bool is_told(const struct slot *slot, const struct tcp_block *blocks, uint8_t count)
 {
 	for (uint8_t i = 0; i < count; i++) {
-		if (!sequence_after(blocks[i].start, slot->sequence) && !sequence_after(end_of(slot), blocks[i].end))
+		if (!sequence_after(blocks[i].start, slot->sequence) &&
+			!sequence_after(end_of(slot), blocks[i].end))
 			return true;
 	}
 	return false;

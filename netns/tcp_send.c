@@ -31,7 +31,8 @@ static bool send_segment(struct tcp_flow *flow, uint32_t sequence, uint8_t flags
 	/* Of what is held because the socket is full nothing is said: a block that adjoins the ACK looks like a broken promise. */
 	if (flow->held && flow->sack_permitted && !length && !flow->refused_data)
 		segment.sack_count = reorder_blocks(flow, segment.sack);
-	return tunnel_send_tcp(tcp_tunnel(flow->tcp), length, &flow->server, &flow->client, &segment, flow->mss);
+	return tunnel_send_tcp(
+		tcp_tunnel(flow->tcp), length, &flow->server, &flow->client, &segment, flow->mss);
 }
 
 void flow_send_control(struct tcp_flow *flow, uint8_t flags)
@@ -105,8 +106,8 @@ int flow_consume(struct tcp_flow *flow)
 		ssize_t received;
 
 		if (flow->plain_socket) /* MSG_TRUNC discards on TCP only */
-			received = recv(flow->upstream.fd, discarded, length < DISCARD_SIZE ? length : DISCARD_SIZE,
-				MSG_DONTWAIT);
+			received = recv(flow->upstream.fd, discarded,
+				length < DISCARD_SIZE ? length : DISCARD_SIZE, MSG_DONTWAIT);
 		else
 			received = recv(flow->upstream.fd, NULL, length, MSG_TRUNC | MSG_DONTWAIT);
 		if (received <= 0)

@@ -121,7 +121,8 @@ size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t
 	return tunnel->offload && mss < most ? most - most % mss : mss;
 }
 
-static bool write_packet(struct tunnel *tunnel, uint8_t *start, size_t length, const struct virtio_net_hdr *header)
+static bool write_packet(
+	struct tunnel *tunnel, uint8_t *start, size_t length, const struct virtio_net_hdr *header)
 {
 	if (tunnel->offload) {
 		start -= VNET_HEADER;
@@ -158,8 +159,8 @@ bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint
 	const struct endpoint *destination)
 {
 	uint8_t *payload = tunnel_payload(tunnel);
-	uint8_t *start = packet_put_udp(payload, length, source, destination,
-		tunnel->offload ? CHECKSUM_PARTIAL : CHECKSUM_WHOLE);
+	uint8_t *start = packet_put_udp(
+		payload, length, source, destination, tunnel->offload ? CHECKSUM_PARTIAL : CHECKSUM_WHOLE);
 	struct virtio_net_hdr header = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
 		.csum_start = source->family == AF_INET ? 20 : 40,

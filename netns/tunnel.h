@@ -15,7 +15,8 @@ struct udp_segments;
 struct tunnel_handlers {
 	/* `segment` is the datagram size when the packet is a train of UDP datagrams (USO), else 0. */
 	void (*packet)(void *data, const struct packet *packet, size_t segment);
-	void (*flush)(void *data); /* after a batch of packets: acknowledge, and send what has become possible */
+	void (*flush)(
+		void *data); /* after a batch of packets: acknowledge, and send what has become possible */
 	void *data;
 };
 

@@ -15,8 +15,8 @@ enum {
 	IDLE_TWO_WAY = 300000, /* RFC 4787 asks for two minutes at least */
 };
 
-struct udp *udp_new(struct loop *loop, const struct relay_config *config, struct dialer *dialer, struct dns *dns,
-	struct names *names, size_t flows_max, struct error *err)
+struct udp *udp_new(struct loop *loop, const struct relay_config *config, struct dialer *dialer,
+	struct dns *dns, struct names *names, size_t flows_max, struct error *err)
 {
 	struct udp *udp = calloc(1, sizeof(*udp));
 
@@ -48,12 +48,14 @@ void udp_free(struct udp *udp)
 	free(udp);
 }
 
-static struct udp_flow **slot_of(struct udp *udp, const struct endpoint *client, const struct endpoint *server)
+static struct udp_flow **slot_of(
+	struct udp *udp, const struct endpoint *client, const struct endpoint *server)
 {
 	struct endpoint both[2] = { *client, *server };
 	struct udp_flow **flow = &udp->flows[hash_bytes(&udp->key, both, sizeof(both)) % UDP_BUCKETS];
 
-	while (*flow && !(endpoint_equal(&(*flow)->client, client) && endpoint_equal(&(*flow)->server, server)))
+	while (*flow &&
+		!(endpoint_equal(&(*flow)->client, client) && endpoint_equal(&(*flow)->server, server)))
 		flow = &(*flow)->next_in_bucket;
 	return flow;
 }
@@ -95,7 +97,8 @@ static enum unreachable reason_of(int error_number)
 
 void udp_tell(struct udp_flow *flow, int error_number)
 {
-	icmp_unreachable_datagram(flow->carrier->udp->tunnel, &flow->client, &flow->server, reason_of(error_number));
+	icmp_unreachable_datagram(
+		flow->carrier->udp->tunnel, &flow->client, &flow->server, reason_of(error_number));
 }
 
 static void idle(struct timer *timer)
@@ -121,7 +124,8 @@ static bool permitted(struct udp *udp, const struct endpoint *server, const char
 }
 
 /* NULL: refused or impossible, with errno; 0 when the datagram is simply dropped. */
-static struct udp_flow *flow_new(struct udp *udp, const struct endpoint *client, const struct endpoint *server)
+static struct udp_flow *flow_new(
+	struct udp *udp, const struct endpoint *client, const struct endpoint *server)
 {
 	const char *name = names_find(udp->names, server);
 	struct udp_flow *flow;

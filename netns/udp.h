@@ -10,8 +10,8 @@
 
 struct udp;
 
-struct udp *udp_new(struct loop *loop, const struct relay_config *config, struct dialer *dialer, struct dns *dns,
-	struct names *names, size_t flows_max, struct error *err);
+struct udp *udp_new(struct loop *loop, const struct relay_config *config, struct dialer *dialer,
+	struct dns *dns, struct names *names, size_t flows_max, struct error *err);
 void udp_set_tunnel(struct udp *udp, struct tunnel *tunnel); /* before the first packet */
 void udp_free(struct udp *udp);
 /* `segment`: the packet is a train of datagrams of that size, 0: a single one. */

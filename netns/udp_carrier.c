@@ -185,7 +185,8 @@ static int open_socket(struct udp_carrier *carrier, const struct endpoint *peer,
 		return -1;
 	carrier->socket.fd = fd;
 	carrier->socket.ready = socket_ready;
-	if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) < 0 ||
+	if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) <
+			0 ||
 		(peer && connect(fd, (struct sockaddr *)&address, length) < 0) ||
 		loop_add(carrier->udp->loop, &carrier->socket, EPOLLIN, NULL) < 0)
 		return -1;
@@ -197,7 +198,8 @@ static struct socks_target target_of(const struct udp_flow *flow)
 {
 	struct udp *udp = flow->carrier->udp;
 
-	return (struct socks_target){ .name = names_find(udp->names, &flow->server), .address = flow->server };
+	return (struct socks_target){ .name = names_find(udp->names, &flow->server),
+		.address = flow->server };
 }
 
 static ssize_t send_datagram(struct udp_flow *flow, const uint8_t *bytes, size_t length)

@@ -58,7 +58,7 @@ struct udp {
 
 /* udp.c */
 struct udp_flow *udp_find(struct udp *udp, const struct endpoint *client, const struct endpoint *server);
-void udp_flow_free(struct udp_flow *flow); /* and its carrier, with the last */
+void udp_flow_free(struct udp_flow *flow);		     /* and its carrier, with the last */
 void udp_to_container(struct udp_flow *flow, size_t length); /* the payload is in the tunnel's buffer */
 void udp_tell(struct udp_flow *flow, int error_number);	     /* as ICMP */
 
@@ -66,4 +66,5 @@ void udp_tell(struct udp_flow *flow, int error_number);	     /* as ICMP */
 /* Joins the flow to the carrier that serves it. -1: errno. */
 int carrier_join(struct udp *udp, struct udp_flow *flow, const char *name);
 void carrier_leave(struct udp_flow *flow);
-bool carrier_send(struct udp_flow *flow, const uint8_t *bytes, size_t length); /* false: never will be, errno */
+bool carrier_send(
+	struct udp_flow *flow, const uint8_t *bytes, size_t length); /* false: never will be, errno */

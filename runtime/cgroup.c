@@ -244,7 +244,9 @@ int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct error *err)
 
 		if (directory->fault)
 			continue;
-		if (!cgroup_directory_open(directory) || !cgroup_write(directory->fd, "cgroup.procs", text))
+		if (!cgroup_directory_open(directory) && errno == ENOENT)
+			continue; /* it could not be made, by an earlier process: see is_denied() */
+		if (directory->fd < 0 || !cgroup_write(directory->fd, "cgroup.procs", text))
 			return enter_failed(directory, err);
 	}
 	return 0;

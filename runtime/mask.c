@@ -21,12 +21,8 @@ static void masks_close(struct masks *masks)
 	close_fd(masks->directory);
 }
 
-/* Read-only, so that its mode and owner, which are the host's, cannot be changed. One can still write to it. */
 static int file_mask(struct error *err)
 {
-	static const struct mount_options options = {
-		.own.set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC,
-	};
 	_cleanup_close_ int fd = mount_clone(AT_FDCWD, "/dev/null", false, false);
 	struct stat status;
 
@@ -34,8 +30,6 @@ static int file_mask(struct error *err)
 		return error_set(err, errno, "cannot open the host's /dev/null");
 	if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(1, 3))
 		return error_set(err, 0, "the host's /dev/null is not the null device");
-	if (mount_set(fd, &options, true, -1) < 0 && errno != ENOSYS)
-		return error_set(err, errno, "cannot make a copy of /dev/null read-only");
 	return steal_fd(&fd);
 }
 
@@ -51,22 +45,23 @@ static int directory_mask(struct error *err)
 	return mount_create("tmpfs", "tmpfs", &options, NULL, false, &fd, err) < 0 ? -1 : fd;
 }
 
-/* The first use attaches the mask itself; each further one a copy of that. */
+/* The first use attaches the mask itself; each further one a copy of that. Read-only, so that the mode and owner of the
+ * null device, which are the host's, cannot be changed; one can still write to it. */
 static int cover(int *mask, int (*make)(struct error *err), int target_fd, struct error *err)
 {
+	bool first = *mask < 0;
 	_cleanup_close_ int copy = -1;
 
-	if (*mask < 0) {
+	if (first)
 		*mask = make(err);
-		if (*mask < 0)
-			return -1;
-	} else {
+	else
 		copy = mount_clone(*mask, "", false, true);
-		if (copy < 0)
-			return error_set(err, errno, "cannot copy the mask");
-	}
-	if (mount_attach(copy < 0 ? *mask : copy, target_fd) < 0)
+	if (*mask < 0)
+		return -1;
+	if ((!first && copy < 0) || mount_attach(first ? *mask : copy, target_fd) < 0)
 		return error_set(err, errno, "cannot cover it");
+	if (first && mount_restrict(*mask, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC) < 0)
+		return error_set(err, errno, "cannot make what covers it read-only");
 	return 0;
 }
 

@@ -72,9 +72,10 @@ static int explain_set(const struct mount_request *request, struct error *err)
 {
 	if (errno == EPERM && (request->options.own.clear || request->options.tree.clear))
 		return error_set(err, EPERM,
-			"mounts[%zu].options: the source's own flags (such as ro, nosuid, nodev, noexec) "
-			"cannot be "
-			"cleared in a user namespace; leave out those that do so",
+			"mounts[%zu].options: in a user namespace the source's own flags (such as ro, "
+			"nosuid, nodev, "
+			"noexec) cannot be cleared, nor its atime mode changed; leave out the option that "
+			"does",
 			request->index);
 	return error_set(err, errno, "mounts[%zu].options: cannot apply them", request->index);
 }

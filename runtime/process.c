@@ -112,7 +112,7 @@ static const struct named_value rlimits[] = {
 	{ "RLIMIT_STACK", RLIMIT_STACK },
 };
 
-static int set_rlimit(pid_t pid, const struct oci_rlimit *rlimit, size_t index, struct error *err)
+static int set_rlimit(const struct oci_rlimit *rlimit, size_t index, struct error *err)
 {
 	struct rlimit wanted = { .rlim_cur = rlimit->soft.value, .rlim_max = rlimit->hard.value };
 	struct rlimit current = { 0 };
@@ -121,9 +121,9 @@ static int set_rlimit(pid_t pid, const struct oci_rlimit *rlimit, size_t index, 
 	if (!named_value_find(rlimits, ARRAY_SIZE(rlimits), rlimit->type, &resource))
 		return error_set(err, 0, "process.rlimits[%zu].type: \"%s\" is not a resource limit", index,
 			rlimit->type);
-	if (prlimit(pid, resource, &wanted, NULL) == 0)
+	if (setrlimit(resource, &wanted) == 0)
 		return 0;
-	if (errno != EPERM || prlimit(pid, resource, NULL, &current) < 0)
+	if (errno != EPERM || getrlimit(resource, &current) < 0)
 		return error_set(err, errno,
 			"process.rlimits[%zu]: cannot set %s to soft %" PRIu64 ", hard %" PRIu64, index,
 			rlimit->type, rlimit->soft.value, rlimit->hard.value);
@@ -136,15 +136,25 @@ static int set_rlimit(pid_t pid, const struct oci_rlimit *rlimit, size_t index, 
 
 int process_set_rlimits(const struct oci_process *process, struct error *err)
 {
-	return process_set_rlimits_of(0, process, err);
-}
-
-int process_set_rlimits_of(pid_t pid, const struct oci_process *process, struct error *err)
-{
 	for (size_t i = 0; i < process->rlimits.count; i++)
-		if (set_rlimit(pid, &process->rlimits.items[i], i, err) < 0)
+		if (set_rlimit(&process->rlimits.items[i], i, err) < 0)
 			return -1;
 	return 0;
+}
+
+void process_raise_rlimits(const struct oci_process *process)
+{
+	for (size_t i = 0; i < process->rlimits.count; i++) {
+		const struct oci_rlimit *rlimit = &process->rlimits.items[i];
+		struct rlimit current;
+		unsigned long resource;
+
+		if (!named_value_find(rlimits, ARRAY_SIZE(rlimits), rlimit->type, &resource) ||
+			getrlimit(resource, &current) < 0 || current.rlim_max >= rlimit->hard.value)
+			continue;
+		current.rlim_max = rlimit->hard.value;
+		setrlimit(resource, &current);
+	}
 }
 
 int process_set_oom_score(const struct oci_process *process, struct error *err)

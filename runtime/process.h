@@ -21,11 +21,14 @@ bool capabilities_lacking(const struct oci_capabilities *capabilities, char *tex
  * umask. `user` NULL is root. `can_set_groups` false: one mapped group, or /proc/PID/setgroups denied. */
 int process_set_user(const struct oci_user *user, bool can_set_groups, struct error *err);
 
-/* Raising a hard limit and lowering the OOM score take CAP_SYS_RESOURCE on the host: with a user namespace only the runtime
- * can do it, to the process `pid` (0: the caller). The OOM score needs /proc. */
-int process_set_rlimits_of(pid_t pid, const struct oci_process *process, struct error *err);
-int process_set_oom_score_of(pid_t pid, const struct oci_process *process, struct error *err);
 int process_set_rlimits(const struct oci_process *process, struct error *err);
+
+/* Raising a hard limit and lowering the OOM score take CAP_SYS_RESOURCE on the host, which nobody has in a user namespace
+ * of the container's. There the runtime raises its own hard limits before clone(), for the child to inherit and then lower
+ * (what could not be raised, process_set_rlimits() tells), and sets the OOM score of the child `pid`; 0 is the caller. */
+void process_raise_rlimits(const struct oci_process *process);
+int process_set_oom_score_of(
+	pid_t pid, const struct oci_process *process, struct error *err); /* needs /proc */
 int process_set_oom_score(const struct oci_process *process, struct error *err);
 
 int process_set_scheduler(const struct oci_process *process, struct error *err);

@@ -117,6 +117,8 @@ make_good() {
 @test "a config.json that asks for what is not there" {
 	make_good
 	each_case runtime runtime_case
+	jq '.process.terminal = true' "$TEST_DIR/good.json" >"$BUNDLE/config.json"
+	refused --console-socket fence --root "$STATE" create --bundle "$BUNDLE" "$ID"
 	assert_nothing_left
 }
 
@@ -141,11 +143,14 @@ policy_case() {
 		echo '{"filesystem": {"allowReed": []}}' >"$HOME/.config/fence/fence.json"
 		give "$HOME"
 		exits 125 fence -- true
-		has '.config/fence/fence.json:1:28: filesystem.allowReed: there is no such key; did you mean "allowRead"?'
+		has '.config/fence/fence.json:1:30: filesystem.allowReed: there is no such key; did you mean "allowRead"?'
 		printf '{"extends": "b.json"}' >a.json
 		printf '{"extends": "a.json"}' >b.json
 		exits 125 fence --policy a.json -- true
 		has 'b.json'
+		echo '{"extends": "no-such-policy"}' >a.json
+		exits 125 fence --policy a.json -- true
+		has 'a.json: extends: there is no policy named "no-such-policy"'
 		printf '{"extends": "c.json"}' >a.json
 		printf '{\n"filesystem": {"allowRead": [""]}}' >c.json
 		exits 125 fence --policy a.json -- true
@@ -167,7 +172,7 @@ process_case() {
 @test "a process.json that says what it must not" {
 	make_bundle
 	bundle_args sleep 60
-	runs run_bundle --detach
+	run_bundle --detach </dev/null >/dev/null 2>&1 3>&-
 	there=$(ls -A "$STATE")
 	each_case process process_case
 	runs fence --root "$STATE" delete --force "$ID"

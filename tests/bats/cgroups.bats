@@ -274,8 +274,11 @@ opens() {
 
 @test "an ordinary user without a delegated cgroup: no limits, no cgroup; limits are refused aloud" {
 	become user
-	make_bundle
-	runs run_bundle
+	create
+	fence --root "$STATE" start "$ID"
+	runs fence --root "$STATE" exec "$ID" echo inside
+	is inside
+	remove
 	edit_config '.linux.resources.pids.limit = 10'
 	fails run_bundle
 	has linux.resources.pids.limit

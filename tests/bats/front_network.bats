@@ -189,7 +189,7 @@ probe() {
 			env | grep -f /tmp/word
 			cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline /proc/[0-9]*/mountinfo 2>/dev/null | tr "\0" "\n" | grep -f /tmp/word
 			find / \( -path /usr -o -path /proc -o -path /sys -o -path /opt -o -path /tmp/word \) -prune -o \
-				-type f -size -1000k -print0 2>/dev/null | xargs -0r grep -al -f /tmp/word 2>/dev/null
+				-type f -size -1000k -print0 2>/dev/null | xargs -0r grep -al -D skip -f /tmp/word 2>/dev/null
 			exit 0' <"$TEST_DIR/word"
 		is ''
 	done

@@ -139,8 +139,9 @@ as_user() {
 	in_host "${AS_USER[@]}" "$@"
 }
 
+# Bounded: a test that hangs must fail, and bats' own time limit ends only bats' processes.
 fence() {
-	as_who "$FENCE" "$@"
+	as_who timeout --foreground --kill-after=5 "${TIME_LIMIT:-90}" "$FENCE" "$@"
 }
 
 # on_a_terminal fence|as_who|in_host ARG…: one of the functions above, with a terminal as its standard streams. Nobody types: a
