@@ -9,6 +9,7 @@
 #include "netns/listener.h"
 #include "netns/loop.h"
 #include "netns/names.h"
+#include "netns/residents.h"
 #include "netns/tcp.h"
 #include "netns/tunnel.h"
 #include "netns/udp.h"
@@ -16,11 +17,12 @@
 
 #include <signal.h>
 #include <stddef.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 
 enum {
 	DESCRIPTORS_MAX = 65536,
+	DRAIN_TIME = 2000, /* less than the hook waits for the relay's end */
+	DRAIN_INTERVAL = 5,
 	SPARE_DESCRIPTORS = 256, /* the relay's own, and its resolver's */
 };
 
@@ -35,7 +37,9 @@ struct relay {
 	struct tunnel *tunnel;
 	struct listener *listener;
 	struct forwards *forwards;
-	struct watch init;
+	struct residents *residents;
+	struct timer drain;
+	uint64_t drain_until;
 	size_t descriptors;
 };
 
@@ -85,12 +89,26 @@ static void flush_flows(void *data)
 	tcp_flush(((struct relay *)data)->tcp);
 }
 
-static void init_ended(struct watch *watch, uint32_t events)
+static void drain(struct timer *timer)
 {
-	struct relay *relay = (struct relay *)((char *)watch - offsetof(struct relay, init));
+	struct relay *relay = (struct relay *)((char *)timer - offsetof(struct relay, drain));
 
-	(void)events;
-	loop_stop(relay->loop);
+	if (!residents_are_gone(relay->residents))
+		return;
+	if (!relay->tcp || tcp_is_drained(relay->tcp) || loop_now(relay->loop) >= relay->drain_until)
+		loop_stop(relay->loop);
+	else
+		loop_set_timer(relay->loop, timer, DRAIN_INTERVAL);
+}
+
+/* What a program wrote just before it ended is in its kernel's queue: the namespace lives until that is sent. */
+static void start_draining(void *data)
+{
+	struct relay *relay = data;
+
+	relay->drain_until = loop_now(relay->loop) + DRAIN_TIME;
+	relay->drain.fire = drain;
+	drain(&relay->drain);
 }
 
 /* As many as may be open: each flow is a socket or two, and no kind of flow can starve the others. */
@@ -159,15 +177,16 @@ static int make_parts(struct relay *relay, struct error *err)
 	if (!relay->dns)
 		return error_set(err, errno, "cannot make the resolver");
 	dialer_set_dns(relay->dialer, relay->dns);
-	relay->init.fd = relay->config->init_pidfd;
-	relay->init.ready = init_ended;
-	if (loop_add(relay->loop, &relay->init, EPOLLIN, err) < 0)
+	relay->residents = residents_new(relay->loop, relay->config->init_pidfd, relay->config->control_fd,
+		start_draining, relay, err);
+	if (!relay->residents)
 		return -1;
 	return make_ways(relay, err);
 }
 
 static void free_parts(struct relay *relay)
 {
+	residents_free(relay->residents);
 	forwards_free(relay->forwards);
 	listener_free(relay->listener);
 	tcp_free(relay->tcp);

@@ -29,6 +29,8 @@ struct residents {
 	struct loop *loop;
 	struct watch control;
 	uid_t owner;
+	residents_gone *gone;
+	void *data;
 	struct resident *first;
 	struct joiner *joiners;
 	size_t count, joiner_count;
@@ -53,7 +55,7 @@ static void init_ended(struct watch *watch, uint32_t events)
 	(void)events;
 	remove_resident(resident);
 	if (!residents->first)
-		loop_stop(residents->loop);
+		residents->gone(residents->data);
 }
 
 /* Takes the descriptor, also when it fails. */
@@ -175,7 +177,13 @@ static void control_ready(struct watch *watch, uint32_t events)
 		greet(residents, fd);
 }
 
-struct residents *residents_new(struct loop *loop, int init_pidfd, int control_fd, struct error *err)
+bool residents_are_gone(const struct residents *residents)
+{
+	return !residents->first;
+}
+
+struct residents *residents_new(struct loop *loop, int init_pidfd, int control_fd, residents_gone *gone,
+	void *data, struct error *err)
 {
 	struct residents *residents = calloc(1, sizeof(*residents));
 
@@ -185,6 +193,8 @@ struct residents *residents_new(struct loop *loop, int init_pidfd, int control_f
 	}
 	residents->loop = loop;
 	residents->owner = geteuid();
+	residents->gone = gone;
+	residents->data = data;
 	residents->control = (struct watch){ .fd = control_fd, .ready = control_ready };
 	if (add_resident(residents, init_pidfd, err) == 0 &&
 		loop_add(loop, &residents->control, EPOLLIN, err) == 0)

@@ -543,6 +543,17 @@ void tcp_packet(struct tcp *tcp, const struct packet *packet)
 		flow_dirty(flow);
 }
 
+bool tcp_is_drained(const struct tcp *tcp)
+{
+	for (size_t i = 0; i < BUCKETS; i++) {
+		for (const struct tcp_flow *flow = tcp->buckets[i]; flow; flow = flow->next_in_bucket) {
+			if (flow->state == TCP_OPEN && !flow->fin_received)
+				return false;
+		}
+	}
+	return true;
+}
+
 void tcp_free(struct tcp *tcp)
 {
 	for (size_t i = 0; tcp && i < BUCKETS; i++) {

@@ -19,3 +19,5 @@ void tcp_set_tunnel(struct tcp *tcp, struct tunnel *tunnel); /* before the first
 void tcp_free(struct tcp *tcp);
 void tcp_packet(struct tcp *tcp, const struct packet *packet);
 void tcp_flush(struct tcp *tcp); /* after a batch of packets */
+/* Nothing that the container has sent is still on its way: the end of every open connection's data has come. */
+bool tcp_is_drained(const struct tcp *tcp);

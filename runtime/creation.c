@@ -170,16 +170,12 @@ static int locate_cgroup(struct creation *creation, struct error *err)
 {
 	const struct container_options *options = creation->options;
 	struct state *state = &creation->state;
-	const char *asked = creation->config->linux->cgroups_path;
 
-	state->cgroup_manager = cgroup_manager_names[options->cgroup_manager];
-	if (cgroup_locate(creation->arena, options->cgroup_manager, asked, options->id, state->rootless.value,
-		    &creation->cgroup, err) < 0)
+	if (cgroup_locate(creation->arena, options->cgroup_manager, creation->config->linux->cgroups_path,
+		    options->id, state->rootless.value, &creation->cgroup, err) < 0)
 		return -1;
-	/* The systemd manager's "slice:prefix:name" finds it again; a relative path does so only from here. */
-	state->cgroup_path = asked;
-	if (creation->cgroup && options->cgroup_manager == CGROUP_MANAGER_CGROUPFS)
-		state->cgroup_path = cgroup_path(creation->cgroup);
+	if (creation->cgroup)
+		state->cgroup = cgroup_save(creation->arena, creation->cgroup);
 	return 0;
 }
 
@@ -306,6 +302,7 @@ static void describe_init(struct creation *creation)
 	init->id = options->id;
 	init->namespaces = &creation->namespaces;
 	init->rootfs = &creation->rootfs;
+	init->cgroup = creation->cgroup;
 	init->state = state_oci(&creation->state, CONTAINER_CREATED);
 	init->runtime_end = creation->child.handshake;
 	init->waits_for_hooks = has_hooks_to_wait_for(creation->config->hooks);
@@ -339,10 +336,8 @@ static int write_maps(void *data, pid_t pid, struct error *err)
 
 static int clone_by_intermediate(struct creation *creation, struct error *err)
 {
-	pid_t intermediate;
+	pid_t intermediate = spawn_intermediate(init_intermediate, &creation->init, err);
 
-	creation->init.waits_for_attach = true;
-	intermediate = spawn_intermediate(init_intermediate, &creation->init, err);
 	if (intermediate < 0)
 		return -1;
 	creation->init.handshake = close_fd(creation->init.handshake);
@@ -352,8 +347,6 @@ static int clone_by_intermediate(struct creation *creation, struct error *err)
 static int clone_init(struct creation *creation, struct error *err)
 {
 	const struct namespaces *namespaces = &creation->namespaces;
-	int cgroup_fd = creation->cgroup ? cgroup_clone_fd(creation->cgroup) : -1;
-	bool in_cgroup;
 	pid_t pid;
 
 	if (handshake_pair(&creation->child.handshake, &creation->init.handshake, err) < 0)
@@ -361,10 +354,10 @@ static int clone_init(struct creation *creation, struct error *err)
 	describe_init(creation);
 	if (namespaces->intermediate)
 		return clone_by_intermediate(creation, err);
-	pid = namespaces_clone(namespaces->create, cgroup_fd, &creation->child.pidfd, &in_cgroup);
+	pid = namespaces_clone(namespaces->create, cgroup_clone_into(creation->cgroup),
+		&creation->child.pidfd, &creation->init.in_cgroup);
 	if (pid < 0)
 		return error_set(err, errno, "cannot clone the container's init process with its namespaces");
-	creation->init.waits_for_attach = !in_cgroup;
 	if (pid == 0)
 		init_main(&creation->init);
 	creation->child.pid = pid;
@@ -383,17 +376,6 @@ static int write_down_pid(struct creation *creation, struct error *err)
 	if (process_start_time(creation->child.pid, &state->pid_start_time.value, &zombie) < 0)
 		state->pid_start_time.value = 0;
 	return state_save(creation->arena, &creation->directory, state, err);
-}
-
-static int attach(struct creation *creation, struct error *err)
-{
-	if (!creation->init.waits_for_attach)
-		return 0;
-	if (creation->cgroup && cgroup_attach(creation->cgroup, creation->child.pid, err) < 0)
-		return -1;
-	if (!creation->namespaces.create_cgroup)
-		return 0;
-	return handshake_send(creation->child.handshake, MESSAGE_ATTACHED, NULL, 0, -1, err);
 }
 
 static int run_hooks(void *data, struct error *err)
@@ -421,7 +403,7 @@ static int complete_init(struct creation *creation, struct error *err)
 	int result;
 
 	/* If we are killed before the pid is on record, the init process sees the handshake end, and ends too. */
-	if (attach(creation, err) < 0 || write_down_pid(creation, err) < 0)
+	if (write_down_pid(creation, err) < 0)
 		return -1;
 	cache = seccomp ? state_open_cache(&creation->directory) : -1;
 	if (spawn_compile(&creation->child, seccomp, cache, err) < 0)
@@ -464,9 +446,8 @@ int creation_make(struct creation *creation, struct error *err)
 	if (write_down(creation, err) < 0)
 		return -1;
 	resources = creation->config->linux->resources;
-	if (creation->cgroup &&
-		(cgroup_create(creation->cgroup, resources, err) < 0 ||
-			(resources && cgroup_apply(creation->cgroup, resources, true, err) < 0)))
+	if (cgroup_create(creation->cgroup, resources, err) < 0 ||
+		(resources && cgroup_apply(creation->cgroup, resources, true, err) < 0))
 		return -1;
 	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
 		return -1;

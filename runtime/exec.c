@@ -27,6 +27,7 @@ struct execution {
 	struct oci_config *config;
 	struct oci_process *process;
 	struct cgroup *cgroup;
+	bool in_cgroup; /* cloned into its v2 directory */
 	struct launch launch;
 	int target; /* a pidfd of the process whose namespaces are joined */
 	unsigned int flags;
@@ -145,6 +146,8 @@ static int enter(struct execution *execution, struct error *err)
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return error_set(err, errno, "cannot make the process opaque");
+	if (cgroup_enter(execution->cgroup, execution->in_cgroup, err) < 0)
+		return -1;
 	/* All at once: the kernel checks the rights for all of them before it changes anything. */
 	if (execution->flags && setns(execution->target, (int)execution->flags) < 0)
 		return error_set(err, errno, "cannot join the container's namespaces");
@@ -210,12 +213,10 @@ static int clone_by_intermediate(struct execution *execution, struct error *err)
 	return spawn_adopt(&execution->child, intermediate, NULL, NULL, err);
 }
 
-static int clone_process(struct execution *execution, bool *in_cgroup, struct error *err)
+static int clone_process(struct execution *execution, struct error *err)
 {
 	struct spawned *child = &execution->child;
-	int cgroup_fd = execution->cgroup ? cgroup_clone_fd(execution->cgroup) : -1;
 
-	*in_cgroup = false;
 	if (handshake_pair(&child->handshake, &execution->theirs, err) < 0)
 		return -1;
 	execution->launch.handshake = execution->theirs;
@@ -225,12 +226,24 @@ static int clone_process(struct execution *execution, bool *in_cgroup, struct er
 	if ((execution->flags & CLONE_NEWPID) && setns(execution->target, CLONE_NEWPID) < 0)
 		return error_set(err, errno, "cannot join the container's pid namespace");
 	execution->flags &= ~(unsigned int)CLONE_NEWPID;
-	child->pid = namespaces_clone(0, cgroup_fd, &child->pidfd, in_cgroup);
+	child->pid = namespaces_clone(
+		0, cgroup_clone_into(execution->cgroup), &child->pidfd, &execution->in_cgroup);
 	if (child->pid == 0)
 		enter_and_run(execution);
 	if (child->pid < 0)
 		return error_set(err, errno, "cannot clone the process");
 	execution->theirs = close_fd(execution->theirs);
+	return 0;
+}
+
+static int open_cgroup(struct execution *execution, struct error *err)
+{
+	if (cgroup_open_entries(execution->cgroup, err) == 0)
+		return 0;
+	/* A user's container has none where the user may not make one. */
+	if (err->number != ENOENT || !execution->state->rootless.value)
+		return -1;
+	execution->cgroup = NULL;
 	return 0;
 }
 
@@ -242,17 +255,13 @@ static int start_process(struct execution *execution, struct error *err)
 		.state = state_oci(execution->state, CONTAINER_RUNNING),
 	};
 	_cleanup_close_ int cache = seccomp ? state_open_cache(&execution->directory) : -1;
-	bool in_cgroup;
 
 	if (execution->options->console_socket) {
 		execution->console_socket = console_connect(execution->options->console_socket, err);
 		if (execution->console_socket < 0)
 			return -1;
 	}
-	if (clone_process(execution, &in_cgroup, err) < 0)
-		return -1;
-	if (execution->cgroup && !in_cgroup &&
-		cgroup_attach(execution->cgroup, execution->child.pid, err) < 0)
+	if (open_cgroup(execution, err) < 0 || clone_process(execution, err) < 0)
 		return -1;
 	if (spawn_compile(&execution->child, seccomp, cache, err) < 0 ||
 		spawn_send_program(&execution->child, err) < 0)

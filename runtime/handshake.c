@@ -39,6 +39,16 @@ static ssize_t send_with_fd(int socket, struct iovec *parts, size_t count, int f
 	return sendmsg(socket, &header, MSG_NOSIGNAL);
 }
 
+/* The runtime must outlive a child that dies; a child that the runtime has left need not. */
+static ssize_t send_plainly(int socket, enum message_type type, struct iovec *parts, size_t count)
+{
+	struct msghdr header = { .msg_iov = parts, .msg_iovlen = count };
+
+	if (type <= MESSAGE_TAKEN)
+		return sendmsg(socket, &header, MSG_NOSIGNAL);
+	return writev(socket, parts, (int)count);
+}
+
 int handshake_send(
 	int socket, enum message_type type, const void *payload, size_t length, int fd, struct error *err)
 {
@@ -49,7 +59,7 @@ int handshake_send(
 	ssize_t sent;
 
 	do
-		sent = fd < 0 ? writev(socket, parts, 2) : send_with_fd(socket, parts, 2, fd);
+		sent = fd < 0 ? send_plainly(socket, type, parts, 2) : send_with_fd(socket, parts, 2, fd);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return error_set(err, errno, "cannot send to the %s",
@@ -77,10 +87,11 @@ int handshake_receive(int socket, struct message *message, struct error *err)
 	ssize_t received;
 
 	message->fd = -1;
+	/* ECONNRESET says once that the other side left something unread; what it sent before comes after that. */
 	do
 		received = recvmsg(socket, &header, MSG_CMSG_CLOEXEC);
-	while (received < 0 && errno == EINTR);
-	if (received < 0 && errno != ECONNRESET)
+	while (received < 0 && (errno == EINTR || errno == ECONNRESET));
+	if (received < 0)
 		return error_set(err, errno, "cannot receive from the other side of the handshake");
 	if (received < (ssize_t)sizeof(message->type))
 		return 0;

@@ -12,11 +12,10 @@
 
 enum message_type {
 	/* to the child, in this order */
-	MESSAGE_MAPPED,	  /* struct mapped: the user namespace has its id maps */
-	MESSAGE_ATTACHED, /* it is in its cgroup: a cgroup namespace may be made */
-	MESSAGE_HOOKED,	  /* pid_t, its own pid outside: the runtime's hooks have run */
-	MESSAGE_PROGRAM,  /* the seccomp program, or nothing: finish */
-	MESSAGE_TAKEN,	  /* the runtime has the seccomp listener */
+	MESSAGE_MAPPED,	 /* struct mapped: the user namespace has its id maps */
+	MESSAGE_HOOKED,	 /* pid_t, its own pid outside: the runtime's hooks have run */
+	MESSAGE_PROGRAM, /* the seccomp program, or nothing: finish */
+	MESSAGE_TAKEN,	 /* the runtime has the seccomp listener */
 	/* to the runtime */
 	MESSAGE_NEED_MAPS, /* from the intermediate process: write my maps */
 	MESSAGE_PID,	   /* from the intermediate process: pid_t, the init process */
@@ -47,7 +46,7 @@ struct message {
 
 int handshake_pair(int *ours, int *theirs, struct error *err);
 
-/* Without a fd it is one write(2): a seccomp filter that is loaded already will have allowed that. */
+/* From the child, without a fd, it is one writev(2): a seccomp filter that is loaded already will have allowed that. */
 int handshake_send(
 	int socket, enum message_type type, const void *payload, size_t length, int fd, struct error *err);
 

@@ -64,13 +64,13 @@ static int set_host_names(const struct oci_config *config, struct error *err)
 	return 0;
 }
 
-static int enter_cgroup_namespace(struct init_context *context, struct error *err)
+/* The namespace's root is the cgroup that we are in when it is made. */
+static int enter_cgroup(struct init_context *context, struct error *err)
 {
+	if (cgroup_enter(context->cgroup, context->in_cgroup, err) < 0)
+		return -1;
 	if (!context->namespaces->create_cgroup)
 		return 0;
-	if (context->waits_for_attach &&
-		handshake_expect(context->handshake, MESSAGE_ATTACHED, &incoming, err) < 0)
-		return -1;
 	if (unshare(CLONE_NEWCGROUP) < 0)
 		return error_set(err, errno, "cannot make a cgroup namespace");
 	return 0;
@@ -102,7 +102,7 @@ static int enter_namespaces(struct init_context *context, struct error *err)
 		return -1;
 	if ((namespaces->create & CLONE_NEWNET) && namespaces_loopback_up(err) < 0)
 		return -1;
-	if (set_host_names(context->config, err) < 0 || enter_cgroup_namespace(context, err) < 0)
+	if (set_host_names(context->config, err) < 0 || enter_cgroup(context, err) < 0)
 		return -1;
 	return new_keyring(context, err);
 }

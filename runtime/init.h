@@ -23,7 +23,9 @@ struct init_context {
 	int console_socket;	/* connected, or -1: the terminal goes to the runtime */
 	int start_fifo;		/* -1: run at once */
 	int start_error;	/* for what fails after `create` has gone */
-	bool waits_for_hooks, waits_for_attach;
+	struct cgroup *cgroup;
+	bool in_cgroup; /* cloned into its v2 directory */
+	bool waits_for_hooks;
 	bool maps_written; /* by way of an intermediate process */
 	bool own_session, new_keyring;
 };

@@ -7,6 +7,7 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -104,6 +105,14 @@ static int make_read_only(const struct rootfs_context *context, const char *path
 	return 0;
 }
 
+static bool is_repeated(const struct string_list *paths, size_t index)
+{
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(paths->items[i], paths->items[index]) == 0)
+			return true;
+	return false;
+}
+
 int mask_paths(const struct rootfs_context *context, struct error *err)
 {
 	_cleanup_(masks_close) struct masks masks = { -1, -1 };
@@ -112,11 +121,13 @@ int mask_paths(const struct rootfs_context *context, struct error *err)
 	if (!linux)
 		return 0;
 	for (size_t i = 0; i < linux->readonly_paths.count; i++)
-		if (make_read_only(context, linux->readonly_paths.items[i], err) < 0)
+		if (!is_repeated(&linux->readonly_paths, i) &&
+			make_read_only(context, linux->readonly_paths.items[i], err) < 0)
 			return error_wrap(
 				err, "linux.readonlyPaths[%zu]: %s", i, linux->readonly_paths.items[i]);
 	for (size_t i = 0; i < linux->masked_paths.count; i++)
-		if (mask_one(context, linux->masked_paths.items[i], &masks, err) < 0)
+		if (!is_repeated(&linux->masked_paths, i) &&
+			mask_one(context, linux->masked_paths.items[i], &masks, err) < 0)
 			return error_wrap(err, "linux.maskedPaths[%zu]: %s", i, linux->masked_paths.items[i]);
 	return 0;
 }

@@ -83,6 +83,12 @@ static int link_controllers(const struct rootfs_context *context, int directory,
 	return 0;
 }
 
+/* Rootless, no cgroup could be made for the container in some or all hierarchies: it sees none there. */
+static bool is_absent(const struct error *err)
+{
+	return err->number == ENOENT;
+}
+
 static int add_hierarchy(const struct rootfs_context *context, const struct mount_request *request,
 	int directory, const struct cgroup_hierarchy *hierarchy, struct error *err)
 {
@@ -90,7 +96,7 @@ static int add_hierarchy(const struct rootfs_context *context, const struct moun
 	_cleanup_close_ int fd = hierarchy_mount(context, request, hierarchy, err), target = -1;
 
 	if (fd < 0)
-		return -1;
+		return is_absent(err) ? 0 : -1;
 	if (mkdirat(directory, name, 0755) < 0)
 		return error_set(err, errno, "cannot make the directory %s", name);
 	target = openat(directory, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -140,6 +146,8 @@ static int mount_unified(const struct rootfs_context *context, const struct moun
 		is_new = false;
 		fd = bound_hierarchy(context, hierarchies, err);
 	}
+	if (fd < 0 && is_absent(err))
+		fd = bound_hierarchy(context, &unified, err);
 	return fd < 0 ? -1 : mount_request_attach(request, fd, is_new, true, target_fd, err);
 }
 
@@ -150,6 +158,5 @@ int mount_cgroup(
 			     ? mount_unified(context, request, target_fd, err)
 			     : mount_each(context, request, target_fd, err);
 
-	return result < 0 ? error_wrap(err, "mounts[%zu]: %s", request->index, request->mount->destination)
-			  : 0;
+	return result < 0 ? error_wrap(err, "mounts[%zu]: %s", request->index, request->destination) : 0;
 }

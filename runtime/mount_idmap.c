@@ -33,37 +33,42 @@ static void stop_holder(pid_t pid)
 		;
 }
 
-static int open_namespace(
-	pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *gids, struct error *err)
+static int open_namespace(const char *path, struct error *err)
 {
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? error_set(err, errno, "cannot open the user namespace %s", path) : fd;
+}
+
+static int namespace_with(const oci_id_mappings *uids, const oci_id_mappings *gids, struct error *err)
+{
+	pid_t pid = start_holder();
 	bool can_set_groups;
 	char path[64];
-	int fd;
+	int fd = -1;
 
-	if (idmap_write(pid, uids, gids, &can_set_groups, err) < 0)
-		return -1;
+	if (pid < 0)
+		return error_set(err, errno, "cannot make a user namespace for id mappings");
 	snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	return fd < 0 ? error_set(err, errno, "cannot open %s", path) : fd;
+	if (idmap_write(pid, uids, gids, &can_set_groups, err) == 0)
+		fd = open_namespace(path, err);
+	stop_holder(pid);
+	return fd;
 }
 
 int mount_idmap_namespace(const struct oci_config *config, const struct oci_mount *mount, struct error *err)
 {
-	bool own = mount->uid_mappings.count > 0;
-	const oci_id_mappings *uids = own ? &mount->uid_mappings : &config->linux->uid_mappings;
-	const oci_id_mappings *gids = own ? &mount->gid_mappings : &config->linux->gid_mappings;
-	pid_t pid;
-	int fd;
+	const struct oci_namespace *joined = oci_namespace_find(config, "user");
+	const struct oci_linux *linux = config->linux;
 
-	if (!uids->count || !gids->count)
-		return error_set(err, 0,
-			"\"idmap\" has no mappings; give uidMappings and gidMappings, or the container a "
-			"user "
-			"namespace with some");
-	pid = start_holder();
-	if (pid < 0)
-		return error_set(err, errno, "cannot make a user namespace for id mappings");
-	fd = open_namespace(pid, uids, gids, err);
-	stop_holder(pid);
-	return fd;
+	if (mount->uid_mappings.count)
+		return namespace_with(&mount->uid_mappings, &mount->gid_mappings, err);
+	if (joined && joined->path)
+		return open_namespace(joined->path, err);
+	if (linux && linux->uid_mappings.count && linux->gid_mappings.count)
+		return namespace_with(&linux->uid_mappings, &linux->gid_mappings, err);
+	return error_set(err, 0,
+		"\"idmap\" has no mappings; give uidMappings and gidMappings, or the container a user "
+		"namespace with "
+		"some");
 }

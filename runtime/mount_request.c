@@ -91,7 +91,7 @@ int mount_request_attach(const struct mount_request *request, int fd, bool is_ne
 		return explain_set(request, err);
 	if (mount_attach(fd, target_fd) < 0)
 		return error_set(err, errno, "mounts[%zu]: cannot mount it on %s", request->index,
-			request->mount->destination);
+			request->destination);
 	if (!set && mount_set_attached(fd, options, single) < 0)
 		return explain_set(request, err);
 	return 0;
@@ -102,18 +102,18 @@ static int open_target(const struct rootfs_context *context, const struct mount_
 	bool *existed, struct error *err)
 {
 	int flags = O_PATH | (request->options.destination_nofollow ? O_NOFOLLOW : 0);
-	int fd = path_open_in_root(context->root_fd, request->mount->destination, flags, 0);
+	int fd = path_open_in_root(context->root_fd, request->destination, flags, 0);
 
 	*existed = fd >= 0;
 	if (fd < 0)
-		fd = path_make_in_root(context->root_fd, request->mount->destination, type, err);
+		fd = path_make_in_root(context->root_fd, request->destination, type, err);
 	return fd < 0 ? error_wrap(err, "mounts[%zu].destination", request->index) : fd;
 }
 
 /* A mount on the rootfs itself takes its place. */
 static void take_root(struct rootfs_context *context, const struct mount_request *request, int fd)
 {
-	const char *destination = request->mount->destination;
+	const char *destination = request->destination;
 
 	if (destination[strspn(destination, "/.")] != '\0')
 		return;
@@ -125,7 +125,7 @@ static void take_root(struct rootfs_context *context, const struct mount_request
 static int copy_symlink(
 	struct rootfs_context *context, const struct mount_request *request, bool *copied, struct error *err)
 {
-	const char *name, *destination = request->mount->destination;
+	const char *name, *destination = request->destination;
 	char target[PATH_MAX] = "", present[PATH_MAX] = "";
 	_cleanup_close_ int parent = -1;
 
@@ -203,7 +203,7 @@ static const struct file_system *find_file_system(const char *type)
 static int open_ordinary_directory(
 	const struct rootfs_context *context, const struct mount_request *request, struct error *err)
 {
-	const char *destination = request->mount->destination;
+	const char *destination = request->destination;
 	int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
 	_cleanup_close_ int fd = path_open_in_root(context->root_fd, destination, flags, RESOLVE_NO_SYMLINKS);
 	_cleanup_close_ int made = -1;
@@ -255,7 +255,7 @@ static int explain_create(
 {
 	if (err->number == EPERM && file_system->mend)
 		error_wrap(err, "%s", file_system->mend);
-	return error_wrap(err, "mounts[%zu]: %s", request->index, request->mount->destination);
+	return error_wrap(err, "mounts[%zu]: %s", request->index, request->destination);
 }
 
 /* Detached and attached, or at once: *fd is the mount in the end. */
@@ -275,7 +275,7 @@ static int create_and_attach(struct rootfs_context *context, struct mount_reques
 	if (mount_by_call(mount->type, mount->source, &request->options, label, file_system->writable_first,
 		    target, err) < 0)
 		return explain_create(request, file_system, err);
-	*fd = path_open_in_root(context->root_fd, mount->destination, O_PATH, 0);
+	*fd = path_open_in_root(context->root_fd, request->destination, O_PATH, 0);
 	if (*fd < 0 || mount_set_attached(*fd, &rest, true) < 0)
 		return error_set(
 			err, errno, "mounts[%zu].options: cannot set the propagation", request->index);
@@ -297,8 +297,7 @@ static int perform_file_system(
 	if (create_and_attach(context, request, file_system, target, &fd, err) < 0)
 		return -1;
 	if (request->options.copy_up && copy_up(target, fd, err) < 0)
-		return error_wrap(
-			err, "mounts[%zu]: tmpcopyup of %s", request->index, request->mount->destination);
+		return error_wrap(err, "mounts[%zu]: tmpcopyup of %s", request->index, request->destination);
 	take_root(context, request, fd);
 	if (file_system->writable_first && request->options.own.set & MOUNT_ATTR_RDONLY)
 		request->later_fd = steal_fd(&fd);
@@ -309,13 +308,13 @@ static int perform_file_system(
 
 static int perform_remount(struct rootfs_context *context, struct mount_request *request, struct error *err)
 {
-	_cleanup_close_ int fd = path_open_in_root(context->root_fd, request->mount->destination, O_PATH, 0);
+	_cleanup_close_ int fd = path_open_in_root(context->root_fd, request->destination, O_PATH, 0);
 
 	if (fd < 0)
 		return error_set(err, errno, "mounts[%zu].destination: cannot remount %s", request->index,
-			request->mount->destination);
+			request->destination);
 	if (mount_reconfigure(fd, &request->options, err) < 0)
-		return error_wrap(err, "mounts[%zu]: %s", request->index, request->mount->destination);
+		return error_wrap(err, "mounts[%zu]: %s", request->index, request->destination);
 	return 0;
 }
 

@@ -9,10 +9,14 @@
 struct mount_request {
 	const struct oci_mount *mount;
 	size_t index; /* in `mounts` */
+	const char *destination;
 	struct mount_options options;
 	int source_fd; /* a detached mount that the parent made, or -1 */
 	int later_fd;  /* a mount that becomes read-only when all others are in place, or -1 */
 };
+
+/* config.json's root.path, absolute. */
+const char *rootfs_path(const struct rootfs_context *context);
 
 /* The source of a bind mount, absolute. */
 const char *mount_request_source(const struct rootfs_context *context, const struct mount_request *request);

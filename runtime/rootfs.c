@@ -25,13 +25,42 @@ static bool root_is_shared(const struct oci_config *config)
 	return propagation && (strcmp(propagation, "shared") == 0 || strcmp(propagation, "rshared") == 0);
 }
 
+const char *rootfs_path(const struct rootfs_context *context)
+{
+	const char *path = context->config->root->path;
+
+	return path[0] == '/' ? path : arena_printf(context->arena, "%s/%s", context->bundle, path);
+}
+
+/* What follows the rootfs' own path on the host; NULL if `path` is not below it. */
+static const char *below_root(const struct rootfs_context *context, const char *path)
+{
+	const char *root = rootfs_path(context);
+	size_t length = strlen(root);
+
+	return strncmp(path, root, length) == 0 && path[length] == '/' ? path + length : NULL;
+}
+
+static bool is_for_parent(
+	const struct rootfs_context *context, const struct mount_request *request, bool shared)
+{
+	const struct mount_options *options = &request->options;
+
+	if (!options->bind || options->remount || options->copy_symlink)
+		return false;
+	if (options->idmap)
+		return true;
+	/* In the rootfs itself it may be something that is yet to be mounted. */
+	return (context->user_namespace || shared) &&
+	       !below_root(context, mount_request_source(context, request));
+}
+
 /* What the child is not allowed to, or would find unshared. Where we are not either, the child tries. */
 static int open_source(struct rootfs_context *context, struct mount_request *request, struct error *err)
 {
 	bool shared = root_is_shared(context->config);
 
-	if (!request->options.bind || request->options.remount || request->options.copy_symlink ||
-		(!context->user_namespace && !shared && !request->options.idmap))
+	if (!is_for_parent(context, request, shared))
 		return 0;
 	request->source_fd = mount_request_clone(context, request, err);
 	if (request->source_fd < 0)
@@ -41,16 +70,29 @@ static int open_source(struct rootfs_context *context, struct mount_request *req
 	return 0;
 }
 
+/* A destination that begins with the rootfs' path on the host is one inside: callers of runc's rely on that. */
+static struct mount_request request_for(const struct rootfs_context *context, size_t index)
+{
+	const struct oci_mount *mount = &context->config->mounts.items[index];
+	const char *below = below_root(context, mount->destination);
+
+	return (struct mount_request){
+		.mount = mount,
+		.index = index,
+		.destination = below ? below : mount->destination,
+		.source_fd = -1,
+		.later_fd = -1,
+	};
+}
+
 int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 {
-	const struct oci_config *config = context->config;
+	size_t count = context->config->mounts.count;
 
-	context->requests = arena_array(context->arena, config->mounts.count, sizeof(*context->requests));
-	for (size_t i = 0; i < config->mounts.count; i++)
-		context->requests[i] = (struct mount_request){
-			.mount = &config->mounts.items[i], .index = i, .source_fd = -1, .later_fd = -1
-		};
-	for (size_t i = 0; i < config->mounts.count; i++) {
+	context->requests = arena_array(context->arena, count, sizeof(*context->requests));
+	for (size_t i = 0; i < count; i++)
+		context->requests[i] = request_for(context, i);
+	for (size_t i = 0; i < count; i++) {
 		struct mount_request *request = &context->requests[i];
 
 		if (mount_options_read(context->arena, request->mount, i, &request->options, err) < 0 ||
@@ -70,13 +112,6 @@ void rootfs_close_sources(struct rootfs_context *context)
 
 /* ---- the container's mounts ---- */
 
-static const char *root_path(const struct rootfs_context *context)
-{
-	const char *path = context->config->root->path;
-
-	return path[0] == '/' ? path : arena_printf(context->arena, "%s/%s", context->bundle, path);
-}
-
 /* Nothing that happens here may reach the host, and pivot_root wants it unshared. Slave, not private, unless asked for: the
  * host's later mounts below a bind mount show up. */
 static int leave_peers(const struct oci_config *config, struct error *err)
@@ -92,7 +127,7 @@ static int leave_peers(const struct oci_config *config, struct error *err)
 
 static int mount_root(struct rootfs_context *context, struct error *err)
 {
-	const char *path = root_path(context);
+	const char *path = rootfs_path(context);
 	_cleanup_close_ int fd = mount_clone(AT_FDCWD, path, true, true);
 
 	if (fd < 0 ||
@@ -159,9 +194,9 @@ static int open_root_only(struct rootfs_context *context, struct error *err)
 				"%s: there is no mount namespace for it; add {\"type\": \"mount\"} to "
 				"linux.namespaces",
 				needs[i].path);
-	context->root_fd = open(root_path(context), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	context->root_fd = open(rootfs_path(context), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (context->root_fd < 0)
-		return error_set(err, errno, "root.path: cannot open %s", root_path(context));
+		return error_set(err, errno, "root.path: cannot open %s", rootfs_path(context));
 	return 0;
 }
 
@@ -193,8 +228,8 @@ static int restrict_mounts(struct rootfs_context *context, struct error *err)
 		if (request->later_fd < 0)
 			continue;
 		if (mount_restrict(request->later_fd, MOUNT_ATTR_RDONLY) < 0)
-			return error_set(err, errno, "mounts[%zu]: cannot make %s read-only", i,
-				request->mount->destination);
+			return error_set(
+				err, errno, "mounts[%zu]: cannot make %s read-only", i, request->destination);
 		request->later_fd = close_fd(request->later_fd);
 	}
 	if (context->config->root->readonly.value && mount_restrict(context->root_fd, MOUNT_ATTR_RDONLY) < 0)

@@ -15,8 +15,7 @@ static const struct field state_fields[] = {
 	FIELD(struct state, bundle, "bundle", STRING, .required = true),
 	FIELD(struct state, rootfs, "rootfs", STRING),
 	FIELD(struct state, created, "created", STRING),
-	FIELD(struct state, cgroup_path, "cgroupPath", STRING),
-	FIELD(struct state, cgroup_manager, "cgroupManager", STRING),
+	FIELD(struct state, cgroup, "cgroup", STRING),
 	FIELD(struct state, config, "config", STRING),
 	FIELD(struct state, pid, "pid", INT64),
 	FIELD(struct state, pid_start_time, "pidStartTime", UINT64),
@@ -274,12 +273,7 @@ const char *const cgroup_manager_names[] = {
 int state_cgroup(struct arena *arena, const struct state *state, struct cgroup **cgroup, struct error *err)
 {
 	*cgroup = NULL;
-	for (enum cgroup_manager manager = 0; cgroup_manager_names[manager]; manager++)
-		if (state->cgroup_manager &&
-			strcmp(cgroup_manager_names[manager], state->cgroup_manager) == 0)
-			return cgroup_locate(arena, manager, state->cgroup_path, state->id,
-				state->rootless.value, cgroup, err);
-	return 0;
+	return state->cgroup ? cgroup_recall(arena, state->cgroup, cgroup, err) : 0;
 }
 
 struct oci_state state_oci(const struct state *state, enum container_status status)

@@ -10,9 +10,9 @@
 #include "spec/oci.h"
 
 struct state {
-	const char *oci_version, *id, *bundle, *rootfs, *created, *cgroup_manager;
-	const char *cgroup_path; /* what cgroup_locate() is given to find it again */
-	const char *config;	 /* the config in effect, relative to the state directory */
+	const char *oci_version, *id, *bundle, *rootfs, *created;
+	const char *cgroup; /* of cgroup_save(); NULL: it has none */
+	const char *config; /* the config in effect, relative to the state directory */
 	struct optional_int64 pid;
 	struct optional_uint64 pid_start_time; /* of /proc/PID/stat: tells a reused pid */
 	struct optional_uint32 owner;	       /* the uid of who created it */

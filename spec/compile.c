@@ -24,10 +24,12 @@ static void compile_user(struct compilation *compilation)
 		return;
 	PUSH(compilation->arena, &config->linux->namespaces, (struct oci_namespace){ .type = "user" });
 	PUSH(compilation->arena, &config->linux->uid_mappings,
-		(struct oci_id_mapping){ .container_id = { true, uid }, .host_id = { true, invocation->uid },
+		(struct oci_id_mapping){ .container_id = { true, uid },
+			.host_id = { true, invocation->uid },
 			.size = { true, 1 } });
 	PUSH(compilation->arena, &config->linux->gid_mappings,
-		(struct oci_id_mapping){ .container_id = { true, gid }, .host_id = { true, invocation->gid },
+		(struct oci_id_mapping){ .container_id = { true, gid },
+			.host_id = { true, invocation->gid },
 			.size = { true, 1 } });
 }
 
@@ -35,8 +37,8 @@ static void compile_capabilities(struct compilation *compilation)
 {
 	const struct string_list *wanted = &compilation->policy->capabilities;
 	struct oci_capabilities *capabilities = arena_alloc(compilation->arena, sizeof(*capabilities));
-	struct string_list *sets[] = { &capabilities->bounding, &capabilities->effective, &capabilities->inheritable,
-		&capabilities->permitted, &capabilities->ambient };
+	struct string_list *sets[] = { &capabilities->bounding, &capabilities->effective,
+		&capabilities->inheritable, &capabilities->permitted, &capabilities->ambient };
 
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++) {
 		sets[i]->items = arena_alloc(compilation->arena, sizeof(char *)); /* present, though empty */
@@ -90,8 +92,8 @@ static void compile_resources(struct compilation *compilation)
 	if (asked->cpus) {
 		resources->cpu = arena_alloc(arena, sizeof(*resources->cpu));
 		resources->cpu->period = (struct optional_uint64){ true, PERIOD_MICROSECONDS };
-		resources->cpu->quota =
-			(struct optional_int64){ true, parse_cpus(asked->cpus) * MICROSECONDS_PER_THOUSANDTH };
+		resources->cpu->quota = (struct optional_int64){ true,
+			parse_cpus(asked->cpus) * MICROSECONDS_PER_THOUSANDTH };
 	}
 	if (asked->pids.set) {
 		resources->pids = arena_alloc(arena, sizeof(*resources->pids));
@@ -109,10 +111,13 @@ static void compile_way_out(struct compilation *compilation)
 	if (!compilation->has_network)
 		return;
 	PUSH(compilation->arena, &compilation->compiled->entries,
-		(struct bundle_entry){
-			.kind = BUNDLE_FILE, .path = "resolv.conf", .content = compile_resolv_conf(), .mode = 0644 });
+		(struct bundle_entry){ .kind = BUNDLE_FILE,
+			.path = "resolv.conf",
+			.content = compile_resolv_conf(),
+			.mode = 0644 });
 	PUSH(compilation->arena, &config->linux->sysctl,
-		(struct string_pair){ "net.ipv4.ping_group_range", arena_printf(compilation->arena, "%u %u", gid, gid) });
+		(struct string_pair){
+			"net.ipv4.ping_group_range", arena_printf(compilation->arena, "%u %u", gid, gid) });
 	add_network_hooks(compilation->arena, config, invocation->hook,
 		invocation->network_in_bundle
 			? NULL
@@ -123,8 +128,12 @@ int compile_command(struct arena *arena, const struct policy *policy, const stru
 	const struct invocation *invocation, struct compiled *compiled, struct error *err)
 {
 	struct oci_config *config = arena_alloc(arena, sizeof(*config));
-	struct compilation compilation = { .arena = arena, .policy = policy, .facts = facts, .invocation = invocation,
-		.compiled = compiled, .config = config };
+	struct compilation compilation = { .arena = arena,
+		.policy = policy,
+		.facts = facts,
+		.invocation = invocation,
+		.compiled = compiled,
+		.config = config };
 
 	*compiled = (struct compiled){ .config = config, .notes = compiled->notes };
 	for (size_t i = 0; i < facts->notes.count; i++)

@@ -15,22 +15,22 @@
 
 struct invocation {
 	const char *id;
-	const char *bundle;	 /* absolute: where the outputs will be written; mounts refer to files in it */
+	const char *bundle; /* absolute: where the outputs will be written; mounts refer to files in it */
 	struct string_list args; /* the command */
 	struct string_list env;	 /* the caller's environment, before the policy filters it */
 	const char *cwd;	 /* absolute, symlinks resolved */
 	const char *home;	 /* absolute; NULL: none */
 	uint32_t uid, gid;	 /* who runs it */
-	bool terminal;		 /* process.terminal: only for `fence spec -t`; the front door passes the caller's tty on */
-	bool exported;		 /* for other runtimes: no annotation of ours may be needed for safety */
-	const char *state;	 /* fence's own state directory, which the command never sees; NULL: none */
-	const char *hook;	 /* absolute path of fence-network */
-	bool network_in_bundle;	 /* true: the hook finds network.json in the bundle by itself */
+	bool terminal; /* process.terminal: only for `fence spec -t`; the front door passes the caller's tty on */
+	bool exported;		/* for other runtimes: no annotation of ours may be needed for safety */
+	const char *state;	/* fence's own state directory, which the command never sees; NULL: none */
+	const char *hook;	/* absolute path of fence-network */
+	bool network_in_bundle; /* true: the hook finds network.json in the bundle by itself */
 };
 
 struct bundle_entry {
 	enum { BUNDLE_DIRECTORY, BUNDLE_FILE, BUNDLE_SYMLINK } kind;
-	const char *path; /* relative to the bundle: "rootfs/bin", "resolv.conf" */
+	const char *path;    /* relative to the bundle: "rootfs/bin", "resolv.conf" */
 	const char *content; /* of a file, or a symlink's target */
 	uint32_t mode;
 };
@@ -40,7 +40,7 @@ struct compiled {
 	struct oci_config *config;
 	struct network_file *network; /* NULL: no way out, no hook */
 	bundle_entries entries;	      /* parents first; config.json and network.json not among them */
-	struct string_list notes;     /* one line each, for -d: what was decided and what it costs; appended to */
+	struct string_list notes; /* one line each, for -d: what was decided and what it costs; appended to */
 };
 
 /* For the front door and `fence spec`. */
@@ -48,11 +48,13 @@ int compile_command(struct arena *arena, const struct policy *policy, const stru
 	const struct invocation *invocation, struct compiled *compiled, struct error *err);
 
 /* Under an engine: tightens `config` in place by the policy (never loosens it): masked and read-only paths, Landlock,
- * seccomp rules added to what is there, capabilities and environment cut, the network hook added. */
+ * seccomp rules added to what is there, capabilities and environment cut, the network hook added. For patterns it reads the names in
+ * the container's directories (container_paths.h), otherwise nothing. */
 struct container_compilation {
-	const char *hook;	  /* absolute path of fence-network */
-	const char *network_path; /* where the caller will write the network file */
-	const char *resolv_path;  /* where the caller will write resolv.conf, if it is to */
+	const char *bundle;	      /* absolute; for a relative root.path, where the policy has patterns */
+	const char *hook;	      /* absolute path of fence-network */
+	const char *network_path;     /* where the caller will write the network file */
+	const char *resolv_path;      /* where the caller will write resolv.conf, if it is to */
 	struct network_file *network; /* out; NULL: none to write */
 	const char *resolv_conf;      /* out: its content; NULL: none to write */
 	struct string_list notes;     /* out */

@@ -1,8 +1,9 @@
 /* Under an engine: a config.json that podman, containerd or CRI-O wrote is tightened by a policy. See compile.h.
  *
- * Nothing here may allow what the config did not. Paths are the container's; nothing is looked up in its root.
+ * Nothing here may allow what the config did not. Paths are the container's.
  */
 #include "spec/compile_internal.h"
+#include "spec/container_paths.h"
 #include "spec/glob.h"
 #include "spec/limits.h"
 
@@ -11,7 +12,7 @@
 #include <limits.h>
 #include <string.h>
 
-#define RESOLV_CONF_PATH     "/etc/resolv.conf"
+#define RESOLV_CONF_PATH    "/etc/resolv.conf"
 #define ANNOTATION_LANDLOCK "dev.fence.landlock"
 
 struct tightening {
@@ -60,7 +61,6 @@ static const char *clean(struct arena *arena, const char *path)
 	return result;
 }
 
-/* NULL: err says why. */
 static const char *container_path(struct tightening *tightening, const char *rule)
 {
 	struct arena *arena = tightening->arena;
@@ -69,13 +69,6 @@ static const char *container_path(struct tightening *tightening, const char *rul
 	while (length > 3 && strncmp(rule + length - 3, "/**", 3) == 0)
 		length -= 3;
 	rule = arena_strndup(arena, rule, length);
-	if (glob_is_pattern(rule)) {
-		error_set(tightening->err, 0,
-			"\"%s\": in a container's policy a path has no patterns, since the container's files are not known "
-			"before it runs; name the directory",
-			rule);
-		return NULL;
-	}
 	if (rule[0] == '~')
 		rule = arena_printf(arena, "%s%s", tightening->home, rule + 1);
 	else if (rule[0] != '/')
@@ -83,14 +76,17 @@ static const char *container_path(struct tightening *tightening, const char *rul
 	return clean(arena, rule);
 }
 
-static int add_paths(struct tightening *tightening, const struct string_list *rules, struct string_list *paths)
+static int add_paths(
+	struct tightening *tightening, const struct string_list *rules, struct string_list *paths)
 {
 	for (size_t i = 0; i < rules->count; i++) {
 		const char *path = container_path(tightening, rules->items[i]);
 
-		if (!path)
+		if (!glob_is_pattern(path))
+			string_list_add(tightening->arena, paths, path);
+		else if (container_paths_expand(tightening->arena, tightening->config,
+				 tightening->out->bundle, path, paths, tightening->err) < 0)
 			return -1;
-		string_list_add(tightening->arena, paths, path);
 	}
 	return 0;
 }
@@ -101,7 +97,8 @@ static void protect(struct tightening *tightening, struct string_list *paths)
 	const char *const directories[] = { tightening->cwd, tightening->home };
 
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
-		const char *const *name = protected_paths(tightening->policy->filesystem->allow_git_config.value);
+		const char *const *name =
+			protected_paths(tightening->policy->filesystem->allow_git_config.value);
 
 		for (; *name; name++)
 			string_list_add(tightening->arena, paths,
@@ -133,7 +130,8 @@ static int limit_writing(struct tightening *tightening)
 	json_add(arena, rules, "write", write);
 	json_add(arena, rules, "optional",
 		json_new_boolean(arena, !policy->landlock || strcmp(policy->landlock, "required") != 0));
-	oci_annotate(arena, tightening->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
+	oci_annotate(
+		arena, tightening->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
 	return 0;
 }
 
@@ -234,8 +232,9 @@ static void use_resolver(struct tightening *tightening)
 		PUSH(arena, &config->mounts, (struct oci_mount){ .destination = RESOLV_CONF_PATH });
 		mount = &config->mounts.items[config->mounts.count - 1];
 	}
-	*mount = (struct oci_mount){ .destination = RESOLV_CONF_PATH, .type = "bind",
-		.source = tightening->out->resolv_path };
+	*mount = (struct oci_mount){
+		.destination = RESOLV_CONF_PATH, .type = "bind", .source = tightening->out->resolv_path
+	};
 	string_list_add(arena, &mount->options, "bind");
 	string_list_add(arena, &mount->options, "ro");
 	string_list_add(arena, &mount->options, "nosuid");
@@ -254,7 +253,8 @@ static int limit_network(struct tightening *tightening)
 		return 0;
 	if (!oci_namespace_find(tightening->config, "network"))
 		return error_set(tightening->err, 0,
-			"the policy has rules for the network, but the container shares the host's; run it with a network of its own");
+			"the policy has rules for the network, but the container shares the host's; run it "
+			"with a network of its own");
 	if (!file) {
 		/* No way out: the engine's is closed by a relay that refuses everything. */
 		file = arena_alloc(tightening->arena, sizeof(*file));
@@ -278,7 +278,9 @@ static void make_objects(struct arena *arena, struct oci_config *config)
 int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config,
 	struct container_compilation *compilation, struct error *err)
 {
-	struct tightening tightening = { .arena = arena, .policy = policy, .config = config, .out = compilation, .err = err };
+	struct tightening tightening = {
+		.arena = arena, .policy = policy, .config = config, .out = compilation, .err = err
+	};
 	const char *home;
 
 	make_objects(arena, config);

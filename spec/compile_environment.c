@@ -15,26 +15,28 @@
 static const char *const never[] = { "LD_*", "DYLD_*", "GLIBC_TUNABLES", "FENCE_*" };
 
 /* Passed even where the policy has a list of what passes: who, where, and in which language. */
-static const char *const base[] = { "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG", "LANGUAGE",
-	"LC_*", "TZ", "NO_COLOR", "COLUMNS", "LINES" };
+static const char *const base[] = { "PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "COLORTERM", "LANG",
+	"LANGUAGE", "LC_*", "TZ", "NO_COLOR", "COLUMNS", "LINES" };
 
 /* Credentials, and the sockets of agents that hold some. */
-static const char *const credentials[] = { "*_TOKEN", "*_SECRET", "*_SECRET_*", "*_SECRETS", "*_PASSWORD", "*_PASSWD",
-	"*_PASSPHRASE", "*_API_KEY", "*_APIKEY", "*_ACCESS_KEY", "*_ACCESS_KEY_ID", "*_PRIVATE_KEY", "*_SIGNING_KEY",
-	"*_CREDENTIALS", "*_CREDENTIALS_*", "*_CONNECTION_STRING", "TOKEN", "SECRET", "PASSWORD", "API_KEY", "PGPASSWORD",
-	"MYSQL_PWD", "REDISCLI_AUTH", "DATABASE_URL", "AWS_*", "KUBECONFIG", "VAULT_*", "SSH_AUTH_SOCK", "SSH_AGENT_PID",
-	"GPG_AGENT_INFO", "GNOME_KEYRING_CONTROL", "DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY", "DOCKER_HOST",
-	"NPM_CONFIG__AUTH*", "npm_config__auth*", "NETRC" };
+static const char *const credentials[] = { "*_TOKEN", "*_SECRET", "*_SECRET_*", "*_SECRETS", "*_PASSWORD",
+	"*_PASSWD", "*_PASSPHRASE", "*_API_KEY", "*_APIKEY", "*_ACCESS_KEY", "*_ACCESS_KEY_ID",
+	"*_PRIVATE_KEY", "*_SIGNING_KEY", "*_CREDENTIALS", "*_CREDENTIALS_*", "*_CONNECTION_STRING", "TOKEN",
+	"SECRET", "PASSWORD", "API_KEY", "PGPASSWORD", "MYSQL_PWD", "REDISCLI_AUTH", "DATABASE_URL", "AWS_*",
+	"KUBECONFIG", "VAULT_*", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "GNOME_KEYRING_CONTROL",
+	"DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY", "DOCKER_HOST", "NPM_CONFIG__AUTH*", "npm_config__auth*",
+	"NETRC" };
 
 /* The caller's way out, often with a password in it. Inside, fence is the way out. */
-static const char *const proxies[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "RSYNC_PROXY", "NO_PROXY",
-	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "rsync_proxy", "no_proxy", "GRPC_PROXY", "grpc_proxy" };
+static const char *const proxies[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "RSYNC_PROXY",
+	"NO_PROXY", "http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "rsync_proxy", "no_proxy",
+	"GRPC_PROXY", "grpc_proxy" };
 
 /* What is said to programs where there is no TUN device: those that know of proxies find the one inside. */
 #define LOCAL_PROXY "socks5h://127.0.0.1:18321"
-static const char *const fallback[] = { "ALL_PROXY=" LOCAL_PROXY, "all_proxy=" LOCAL_PROXY, "HTTP_PROXY=" LOCAL_PROXY,
-	"http_proxy=" LOCAL_PROXY, "HTTPS_PROXY=" LOCAL_PROXY, "https_proxy=" LOCAL_PROXY, "NO_PROXY=localhost,127.0.0.1",
-	"no_proxy=localhost,127.0.0.1" };
+static const char *const fallback[] = { "ALL_PROXY=" LOCAL_PROXY, "all_proxy=" LOCAL_PROXY,
+	"HTTP_PROXY=" LOCAL_PROXY, "http_proxy=" LOCAL_PROXY, "HTTPS_PROXY=" LOCAL_PROXY,
+	"https_proxy=" LOCAL_PROXY, "NO_PROXY=localhost,127.0.0.1", "no_proxy=localhost,127.0.0.1" };
 
 static bool matches_any(const char *const *patterns, size_t count, const char *name)
 {
@@ -112,7 +114,9 @@ static void pass_variables(const struct compilation *compilation)
 	}
 	if (dropped)
 		string_list_note(compilation->arena, &compilation->compiled->notes,
-			"%u variables that look like credentials are not passed; env.pass names those that are needed", dropped);
+			"%u variables that look like credentials are not passed; env.pass names those that "
+			"are needed",
+			dropped);
 }
 
 void compile_environment(struct compilation *compilation)
@@ -155,6 +159,7 @@ void tighten_environment(struct arena *arena, const struct policy *policy, struc
 	}
 	process->env.count = kept;
 	for (size_t i = 0; i < environment->set.count; i++)
-		set_variable(arena, &process->env, environment->set.items[i].key, environment->set.items[i].value);
+		set_variable(
+			arena, &process->env, environment->set.items[i].key, environment->set.items[i].value);
 	set_variable(arena, &process->env, "FENCE_SANDBOX", "1");
 }

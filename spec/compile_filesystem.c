@@ -20,8 +20,8 @@ typedef LIST_OF(struct place) places;
 
 struct layout {
 	struct compilation *compilation;
-	places placed; /* all, sorted; the first is the root */
-	LIST_OF(size_t) stack; /* those around the node being looked at, by index */
+	places placed;			       /* all, sorted; the first is the root */
+	LIST_OF(size_t) stack;		       /* those around the node being looked at, by index */
 	struct string_list readable, writable; /* for Landlock */
 	struct json *placeholders;
 	const char *missing; /* what rules name that does not exist, for one note */
@@ -31,8 +31,8 @@ struct layout {
 static void note_missing(struct layout *layout, const struct rule_node *node)
 {
 	if (!node->optional)
-		layout->missing = arena_printf(layout->compilation->arena, "%s%s%s", layout->missing ? layout->missing : "",
-			layout->missing ? ", " : "", node->path);
+		layout->missing = arena_printf(layout->compilation->arena, "%s%s%s",
+			layout->missing ? layout->missing : "", layout->missing ? ", " : "", node->path);
 }
 
 /* Bundle entries */
@@ -59,7 +59,8 @@ static void add_directory(const struct compilation *compilation, const char *pat
 		(struct bundle_entry){ .kind = BUNDLE_DIRECTORY, .path = path, .mode = 0755 });
 }
 
-static void add_file(const struct compilation *compilation, const char *path, const char *content, uint32_t mode)
+static void add_file(
+	const struct compilation *compilation, const char *path, const char *content, uint32_t mode)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -99,7 +100,8 @@ static bool backed_by_bundle(const struct place *place)
 }
 
 /* Makes something to mount on. */
-static void prepare(struct layout *layout, const struct place *around, const struct rule_node *node, bool directory)
+static void prepare(
+	struct layout *layout, const struct place *around, const struct rule_node *node, bool directory)
 {
 	const char *path;
 
@@ -114,8 +116,8 @@ static void prepare(struct layout *layout, const struct place *around, const str
 
 /* Mounts */
 
-static struct oci_mount *add_mount(const struct compilation *compilation, const char *destination, const char *type,
-	const char *source, const char *const *options)
+static struct oci_mount *add_mount(const struct compilation *compilation, const char *destination,
+	const char *type, const char *source, const char *const *options)
 {
 	struct oci_config *config = compilation->config;
 	struct oci_mount *mount;
@@ -133,8 +135,8 @@ static struct oci_mount *add_mount(const struct compilation *compilation, const 
  * later does not appear inside, writable perhaps. */
 enum bind_access { BIND_READ_ONLY, BIND_READ_WRITE };
 
-static void add_bind(const struct compilation *compilation, const char *destination, const char *source, bool directory,
-	enum bind_access access)
+static void add_bind(const struct compilation *compilation, const char *destination, const char *source,
+	bool directory, enum bind_access access)
 {
 	static const char *const recursive[] = { "rbind", "rprivate", "rnosuid", NULL };
 	static const char *const single[] = { "bind", "private", "nosuid", NULL };
@@ -160,7 +162,8 @@ static void bind_host(struct layout *layout, const struct rule_node *node, const
 
 	add_bind(compilation, node->path, node->path, node->kind == PATH_DIRECTORY,
 		place->writable ? BIND_READ_WRITE : BIND_READ_ONLY);
-	string_list_add(compilation->arena, place->writable ? &layout->writable : &layout->readable, node->path);
+	string_list_add(
+		compilation->arena, place->writable ? &layout->writable : &layout->readable, node->path);
 }
 
 /* What a node comes to, by what it is */
@@ -172,7 +175,8 @@ static void own(const struct layout *layout, struct place *place, enum backing b
 	place->shared_mask = 0;
 }
 
-static void place_mask(struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
+static void place_mask(
+	struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
 {
 	struct compilation *compilation = layout->compilation;
 	struct oci_config *config = compilation->config;
@@ -202,7 +206,8 @@ static void place_missing(struct layout *layout, const struct rule_node *node, c
 		return;
 	}
 	bind_mask(compilation, node->path, node->directory_wanted ? MASK_DIRECTORY : MASK_EMPTY);
-	json_append(compilation->arena, layout->placeholders, json_new_string(compilation->arena, node->path));
+	json_append(
+		compilation->arena, layout->placeholders, json_new_string(compilation->arena, node->path));
 }
 
 /* The link is mounted over itself, so that it can be neither removed nor renamed; it is followed as before. */
@@ -236,7 +241,8 @@ static void place_own_file(struct layout *layout, const struct rule_node *node, 
 	string_list_add(compilation->arena, &layout->readable, node->path);
 }
 
-static void place_own(struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
+static void place_own(
+	struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
 {
 	static const char *const tmp[] = { "nosuid", "nodev", "mode=1777", NULL };
 	struct compilation *compilation = layout->compilation;
@@ -253,9 +259,11 @@ static void place_own(struct layout *layout, const struct rule_node *node, const
 	string_list_add(compilation->arena, &layout->writable, node->path);
 }
 
-static void place_visible(struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
+static void place_visible(
+	struct layout *layout, const struct rule_node *node, const struct place *around, struct place *place)
 {
-	bool differs = around->backing != BACKING_HOST || place->writable != around->writable || !around->readable;
+	bool differs =
+		around->backing != BACKING_HOST || place->writable != around->writable || !around->readable;
 
 	if (node->kind == PATH_MISSING) {
 		place_missing(layout, node, around, place);
@@ -289,8 +297,9 @@ static struct place inherit(const struct rule_node *node, const struct place *ar
 /* Devices that every container has anyway. */
 static bool is_standard_device(const char *path)
 {
-	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
-		"/dev/tty", "/dev/console", "/dev/ptmx", "/dev/pts", "/dev/shm", "/dev/mqueue" };
+	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random",
+		"/dev/urandom", "/dev/tty", "/dev/console", "/dev/ptmx", "/dev/pts", "/dev/shm",
+		"/dev/mqueue" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(devices); i++)
 		if (path_is_within(path, devices[i]))
@@ -363,10 +372,13 @@ static void add_links(struct layout *layout)
 		path = stored(layout, place, link->path);
 		if (find_entry(compilation, path))
 			continue;
-		add_directory(compilation, arena_strndup(compilation->arena, path, (size_t)(strrchr(path, '/') - path)));
+		add_directory(compilation,
+			arena_strndup(compilation->arena, path, (size_t)(strrchr(path, '/') - path)));
 		PUSH(compilation->arena, &compilation->compiled->entries,
-			(struct bundle_entry){
-				.kind = BUNDLE_SYMLINK, .path = path, .content = link->target, .mode = 0777 });
+			(struct bundle_entry){ .kind = BUNDLE_SYMLINK,
+				.path = path,
+				.content = link->target,
+				.mode = 0777 });
 	}
 }
 
@@ -392,16 +404,17 @@ static void add_kernel_mounts(const struct compilation *compilation)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
-		add_mount(compilation, mounts[i].destination, mounts[i].type, mounts[i].type, mounts[i].options);
+		add_mount(compilation, mounts[i].destination, mounts[i].type, mounts[i].type,
+			mounts[i].options);
 }
 
 static void hide_kernel_files(const struct compilation *compilation)
 {
-	static const char *const masked[] = { "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/interrupts",
-		"/sys/firmware", "/sys/devices/virtual/powercap" };
-	static const char *const read_only_paths[] = { "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-		"/proc/sysrq-trigger" };
+	static const char *const masked[] = { "/proc/acpi", "/proc/kcore", "/proc/keys",
+		"/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+		"/proc/scsi", "/proc/interrupts", "/sys/firmware", "/sys/devices/virtual/powercap" };
+	static const char *const read_only_paths[] = { "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq",
+		"/proc/sys", "/proc/sysrq-trigger" };
 	struct oci_linux *linux = compilation->config->linux;
 
 	for (size_t i = 0; i < ARRAY_SIZE(masked); i++)
@@ -422,7 +435,8 @@ static void finish(struct layout *layout)
 	hide_kernel_files(compilation);
 	if (layout->missing)
 		string_list_note(compilation->arena, &compilation->compiled->notes,
-			"the policy names what does not exist, and nothing is done for it: %s", layout->missing);
+			"the policy names what does not exist, and nothing is done for it: %s",
+			layout->missing);
 	if (layout->placeholders->array.count)
 		oci_annotate(compilation->arena, compilation->config, ANNOTATION_PLACEHOLDERS,
 			json_format(compilation->arena, layout->placeholders, false, &length));
@@ -431,7 +445,8 @@ static void finish(struct layout *layout)
 
 int compile_filesystem(struct compilation *compilation, struct error *err)
 {
-	struct layout layout = { .compilation = compilation, .placeholders = json_new_array(compilation->arena) };
+	struct layout layout = { .compilation = compilation,
+		.placeholders = json_new_array(compilation->arena) };
 	const struct place root = { .path = "/", .backing = BACKING_SKELETON, .store = "rootfs" };
 	struct rule_tree tree;
 

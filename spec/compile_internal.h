@@ -14,8 +14,8 @@ struct compilation {
 };
 
 /* Appends a value to any list of the model. */
-#define PUSH(arena, list, ...)                                                                            \
-	(*(__typeof__((list)->items))arena_push(                                                          \
+#define PUSH(arena, list, ...)                   \
+	(*(__typeof__((list)->items))arena_push( \
 		 (arena), &(list)->items, &(list)->count, sizeof(*(list)->items)) = __VA_ARGS__)
 
 /* The rules on paths, sorted so that a directory comes before what is in it, each path once. */
@@ -27,8 +27,8 @@ struct rule_node {
 	enum path_kind kind;
 	const char *missing;
 	bool directory_wanted;
-	bool optional; /* say nothing if it does not exist */
-	bool pin;      /* must not be moved away while it is writable: gets a mount of its own */
+	bool optional;	  /* say nothing if it does not exist */
+	bool pin;	  /* must not be moved away while it is writable: gets a mount of its own */
 	bool reads_empty; /* denied, but as an empty file instead of an unreadable one */
 	enum { ORDINARY, PRIVATE_TMP, OWN_DEV, OWN_PROC, OWN_FILE } special;
 	const char *source; /* OWN_FILE: in the bundle */
@@ -56,7 +56,8 @@ struct place {
 	bool readable, writable, read_final, write_final;
 	enum backing backing;
 	size_t owner; /* the place, by index, whose mount this is a part of: perhaps itself */
-	const char *store; /* an owner's, of SKELETON and MASK: the directory in the bundle that stands for it */
+	const char
+		*store; /* an owner's, of SKELETON and MASK: the directory in the bundle that stands for it */
 	size_t shared_mask; /* an owner's, of MASK: its index in config->mounts, while it uses the empty directory that all share; else 0 */
 };
 
@@ -65,10 +66,11 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	const struct string_list *writable);
 
 struct oci_seccomp *compile_seccomp(struct arena *arena, const struct policy *policy);
-struct oci_seccomp *new_seccomp_filter(struct arena *arena); /* that allows everything, on each architecture */
+struct oci_seccomp *new_seccomp_filter(
+	struct arena *arena); /* that allows everything, on each architecture */
 struct string_list denied_system_calls_of(struct arena *arena, const struct policy *policy);
-void add_seccomp_refusals(
-	struct arena *arena, const struct policy *policy, bool refuse_unix_sockets, struct oci_seccomp *seccomp);
+void add_seccomp_refusals(struct arena *arena, const struct policy *policy, bool refuse_unix_sockets,
+	struct oci_seccomp *seccomp);
 void compile_environment(struct compilation *compilation);
 int compile_network(struct compilation *compilation, struct error *err);
 const char *compile_resolv_conf(void);
@@ -77,4 +79,5 @@ const char *compile_resolv_conf(void);
 void tighten_seccomp(struct arena *arena, const struct policy *policy, struct oci_linux *linux);
 void tighten_environment(struct arena *arena, const struct policy *policy, struct oci_process *process);
 struct network_file *network_of_policy(struct arena *arena, const struct policy *policy);
-void add_network_hooks(struct arena *arena, struct oci_config *config, const char *hook, const char *network_path);
+void add_network_hooks(
+	struct arena *arena, struct oci_config *config, const char *hook, const char *network_path);

@@ -18,7 +18,8 @@ static void set_list(const struct compilation *compilation, struct json *rules, 
 
 	for (size_t i = 0; i < count; i++)
 		for (size_t j = 0; j < lists[i]->count; j++)
-			json_append(compilation->arena, array, json_new_string(compilation->arena, lists[i]->items[j]));
+			json_append(compilation->arena, array,
+				json_new_string(compilation->arena, lists[i]->items[j]));
 	json_add(compilation->arena, rules, key, array);
 }
 
@@ -40,7 +41,7 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	bool limits_execution = compilation->policy->filesystem->allow_execute.items;
 	const struct string_list chosen = executable_paths(compilation);
 	const struct string_list *const write[] = { writable }, *const all[] = { readable, writable },
-				 *const execute[] = { &chosen };
+					*const execute[] = { &chosen };
 	struct json *rules = json_new_object(arena), *scope = json_new_array(arena);
 	size_t length;
 
@@ -54,5 +55,6 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	json_add(arena, rules, "scope", scope);
 	json_add(arena, rules, "optional",
 		json_new_boolean(arena, strcmp(need, "required") != 0 && !limits_execution));
-	oci_annotate(arena, compilation->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
+	oci_annotate(
+		arena, compilation->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
 }

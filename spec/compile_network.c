@@ -68,15 +68,18 @@ int compile_network(struct compilation *compilation, struct error *err)
 		return 0;
 	if (strcmp(file->tun, "required") == 0)
 		return error_set(err, 0,
-			"network.tun: it is \"required\", but /dev/net/tun cannot be opened here; give the user access to it, or write "
+			"network.tun: it is \"required\", but /dev/net/tun cannot be opened here; give the "
+			"user access to it, or write "
 			"\"preferred\"");
 	file->tun = "never";
 	string_list_note(compilation->arena, &compilation->compiled->notes,
-		"/dev/net/tun cannot be opened: only programs that obey the proxy variables reach the network (SOCKS5 on 127.0.0.1:18321)");
+		"/dev/net/tun cannot be opened: only programs that obey the proxy variables reach the "
+		"network (SOCKS5 on 127.0.0.1:18321)");
 	return 0;
 }
 
-static void add_hook(struct arena *arena, oci_hook_list *list, const char *path, const char *verb, const char *network_path)
+static void add_hook(struct arena *arena, oci_hook_list *list, const char *path, const char *verb,
+	const char *network_path)
 {
 	struct oci_hook hook = { .path = path, .timeout = { true, HOOK_SECONDS } };
 	const char *slash = strrchr(path, '/');
@@ -90,7 +93,8 @@ static void add_hook(struct arena *arena, oci_hook_list *list, const char *path,
 	PUSH(arena, list, hook);
 }
 
-void add_network_hooks(struct arena *arena, struct oci_config *config, const char *hook, const char *network_path)
+void add_network_hooks(
+	struct arena *arena, struct oci_config *config, const char *hook, const char *network_path)
 {
 	if (!config->hooks)
 		config->hooks = arena_alloc(arena, sizeof(*config->hooks));

@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct rule_node *add(const struct compilation *compilation, struct rule_tree *tree, struct rule_node node)
+static struct rule_node *add(
+	const struct compilation *compilation, struct rule_tree *tree, struct rule_node node)
 {
 	PUSH(compilation->arena, tree, node);
 	return &tree->items[tree->count - 1];
@@ -68,8 +69,8 @@ struct rule_list {
 	bool denies; /* of what does not exist, the first missing part is meant */
 };
 
-static int add_list(const struct compilation *compilation, const struct rule_list *list, struct rule_tree *tree,
-	struct error *err)
+static int add_list(const struct compilation *compilation, const struct rule_list *list,
+	struct rule_tree *tree, struct error *err)
 {
 	for (size_t i = 0; i < list->facts->count; i++) {
 		const struct path_fact *fact = &list->facts->items[i];
@@ -78,12 +79,14 @@ static int add_list(const struct compilation *compilation, const struct rule_lis
 
 		if (link && !fact->optional && !glob_is_pattern(fact->rule))
 			return error_set(err, 0,
-				"\"%s\" leads through the link %s, which is in a writable directory and points out of it, to %s: "
+				"\"%s\" leads through the link %s, which is in a writable directory and "
+				"points out of it, to %s: "
 				"the command could point it elsewhere; name %s itself",
 				fact->rule, link, fact->path, fact->path);
 		if (link) {
 			string_list_note(compilation->arena, &compilation->compiled->notes,
-				"%s is not followed: it is in a writable directory and points out of it", link);
+				"%s is not followed: it is in a writable directory and points out of it",
+				link);
 			continue;
 		}
 		node.read = list->read;
@@ -156,8 +159,10 @@ static void add_own(const struct compilation *compilation, struct rule_tree *tre
 	for (size_t i = 0; i < ARRAY_SIZE(hidden); i++)
 		if (hidden[i])
 			add(compilation, tree,
-				(struct rule_node){ .path = hidden[i], .kind = PATH_DIRECTORY,
-					.read = DENIED_FOR_GOOD, .write = DENIED_FOR_GOOD });
+				(struct rule_node){ .path = hidden[i],
+					.kind = PATH_DIRECTORY,
+					.read = DENIED_FOR_GOOD,
+					.write = DENIED_FOR_GOOD });
 	for (size_t i = 0; i < facts->pinned.count; i++)
 		add(compilation, tree, node_of(&facts->pinned.items[i]))->pin = true;
 
@@ -165,12 +170,15 @@ static void add_own(const struct compilation *compilation, struct rule_tree *tre
 	node.pin = true;
 	node.read = facts->cwd_is_too_wide ? UNSET : ALLOWED;
 	add(compilation, tree, node);
-	if (!compilation->has_network)
-		return;
+
 	node = node_of(&facts->resolv_conf);
-	node.special = OWN_FILE;
-	node.source = "resolv.conf";
 	node.read = ALLOWED;
+	node.optional = true;
+	if (compilation->has_network) {
+		node.special = OWN_FILE;
+		node.source = "resolv.conf";
+	}
+	/* Often a link to a place that is not mounted otherwise. */
 	add(compilation, tree, node);
 }
 

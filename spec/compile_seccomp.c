@@ -33,25 +33,31 @@ struct conditional_rule {
 	size_t count;
 };
 
-#define WHEN(call, ...)                                                 \
-	{                                                               \
-		.name = (call), .conditions = { __VA_ARGS__ },          \
+#define WHEN(call, ...)                                                                         \
+	{                                                                                       \
+		.name = (call), .conditions = { __VA_ARGS__ },                                  \
 		.count = sizeof((struct condition[]){ __VA_ARGS__ }) / sizeof(struct condition) \
 	}
-#define LIFTED_BY(call, by, ...)                                        \
-	{                                                               \
-		.name = (call), .lifted_by = (by), .conditions = { __VA_ARGS__ }, \
+#define LIFTED_BY(call, by, ...)                                                                \
+	{                                                                                       \
+		.name = (call), .lifted_by = (by), .conditions = { __VA_ARGS__ },               \
 		.count = sizeof((struct condition[]){ __VA_ARGS__ }) / sizeof(struct condition) \
 	}
-#define UNIX_SOCKETS(call, ...)                                         \
-	{                                                               \
-		.name = (call), .unix_sockets = true, .conditions = { __VA_ARGS__ }, \
+#define UNIX_SOCKETS(call, ...)                                                                 \
+	{                                                                                       \
+		.name = (call), .unix_sockets = true, .conditions = { __VA_ARGS__ },            \
 		.count = sizeof((struct condition[]){ __VA_ARGS__ }) / sizeof(struct condition) \
 	}
 
 /* Families 4 to 7 are { 0, MASKED, 4, ~3 }, and so on: one rule for a block of numbers. */
-#define FAMILIES(first, block) { 0, MASKED, (first), LOW_32 & ~((uint64_t)(block) - 1) }
-#define FLAG(position, flag)   { (position), MASKED, (flag), (flag) }
+#define FAMILIES(first, block)                                      \
+	{                                                           \
+		0, MASKED, (first), LOW_32 & ~((uint64_t)(block)-1) \
+	}
+#define FLAG(position, flag)                       \
+	{                                          \
+		(position), MASKED, (flag), (flag) \
+	}
 
 static const struct conditional_rule conditional_rules[] = {
 	LIFTED_BY("clone", "unshare", FLAG(0, CLONE_NEWNS)),
@@ -96,13 +102,16 @@ static struct oci_seccomp_rule *add_rule(
 {
 	PUSH(arena, &seccomp->syscalls, (struct oci_seccomp_rule){ .action = action });
 	if (strcmp(action, "SCMP_ACT_ERRNO") == 0)
-		seccomp->syscalls.items[seccomp->syscalls.count - 1].errno_ret = (struct optional_uint32){ true, number };
+		seccomp->syscalls.items[seccomp->syscalls.count - 1].errno_ret =
+			(struct optional_uint32){ true, number };
 	return &seccomp->syscalls.items[seccomp->syscalls.count - 1];
 }
 
-static void add_condition(struct arena *arena, struct oci_seccomp_rule *rule, const struct condition *condition)
+static void add_condition(
+	struct arena *arena, struct oci_seccomp_rule *rule, const struct condition *condition)
 {
-	static const char *const operators[] = { "SCMP_CMP_MASKED_EQ", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE", "SCMP_CMP_GT" };
+	static const char *const operators[] = { "SCMP_CMP_MASKED_EQ", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE",
+		"SCMP_CMP_GT" };
 	struct oci_seccomp_argument argument = {
 		.index = { true, condition->index },
 		.value = { true, condition->value },
@@ -116,7 +125,8 @@ static void add_condition(struct arena *arena, struct oci_seccomp_rule *rule, co
 	PUSH(arena, &rule->args, argument);
 }
 
-static bool applies(const struct conditional_rule *rule, const struct policy *policy, bool refuse_unix_sockets)
+static bool applies(
+	const struct conditional_rule *rule, const struct policy *policy, bool refuse_unix_sockets)
 {
 	if (rule->unix_sockets && !refuse_unix_sockets)
 		return false;
@@ -140,8 +150,8 @@ struct string_list denied_system_calls_of(struct arena *arena, const struct poli
 }
 
 /* The refusals, for a filter that allows what it does not name. */
-void add_seccomp_refusals(
-	struct arena *arena, const struct policy *policy, bool refuse_unix_sockets, struct oci_seccomp *seccomp)
+void add_seccomp_refusals(struct arena *arena, const struct policy *policy, bool refuse_unix_sockets,
+	struct oci_seccomp *seccomp)
 {
 	const struct policy_system_calls *calls = policy->system_calls;
 	bool kills = calls->action && strcmp(calls->action, "kill") == 0;
@@ -183,6 +193,7 @@ struct oci_seccomp *compile_seccomp(struct arena *arena, const struct policy *po
 	const struct policy_network *network = policy->network;
 	struct oci_seccomp *seccomp = new_seccomp_filter(arena);
 
-	add_seccomp_refusals(arena, policy, !network->allow_all_unix_sockets.value && !network->allow_unix_sockets.count, seccomp);
+	add_seccomp_refusals(arena, policy,
+		!network->allow_all_unix_sockets.value && !network->allow_unix_sockets.count, seccomp);
 	return seccomp;
 }

@@ -12,8 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define NAMESPACE_FLAGS \
-	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
+#define NAMESPACE_FLAGS                                                                               \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | \
+		CLONE_NEWNET)
 
 static bool permits(const char *action)
 {
@@ -76,7 +77,9 @@ static bool holds(const struct oci_seccomp_argument *argument, uint64_t value)
 		return (value & given) == argument->value_two.value;
 	for (size_t i = 0; i < ARRAY_SIZE(comparisons); i++)
 		if (strcmp(comparisons[i].op, argument->op) == 0)
-			return value < given ? comparisons[i].below : value > given ? comparisons[i].above : comparisons[i].equal;
+			return value < given   ? comparisons[i].below
+			       : value > given ? comparisons[i].above
+					       : comparisons[i].equal;
 	return false;
 }
 
@@ -106,13 +109,14 @@ static bool join(struct arena *arena, const struct oci_seccomp_rule *rule, const
 	for (size_t j = 0; j < form->count; j++)
 		PUSH(arena, &joined->args,
 			(struct oci_seccomp_argument){ .index = { true, form->arguments[j].index },
-				.op = "SCMP_CMP_MASKED_EQ", .value = { true, form->arguments[j].mask },
+				.op = "SCMP_CMP_MASKED_EQ",
+				.value = { true, form->arguments[j].mask },
 				.value_two = { true, form->arguments[j].value } });
 	return true;
 }
 
-static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const char *name, const struct form *forms,
-	size_t count)
+static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const char *name,
+	const struct form *forms, size_t count)
 {
 	size_t rules = seccomp->syscalls.count;
 
@@ -141,8 +145,7 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 {
 	static const struct form clone_forms[] = { { { { 0, NAMESPACE_FLAGS, 0 } }, 1 } };
 	static const struct form socket_forms[] = {
-		{ { { 0, UINT32_MAX, AF_INET } }, 1 },
-		{ { { 0, UINT32_MAX, AF_INET6 } }, 1 },
+		{ { { 0, UINT32_MAX, AF_INET } }, 1 }, { { { 0, UINT32_MAX, AF_INET6 } }, 1 },
 		{ { { 0, UINT32_MAX, AF_NETLINK }, { 2, UINT32_MAX, 0 } }, 2 },
 		{ { { 0, UINT32_MAX, AF_UNIX } }, 1 }, /* the last, see below */
 	};
@@ -174,7 +177,8 @@ static void answer_clone3(struct arena *arena, const struct policy *policy, stru
 
 	if (string_list_has(&policy->system_calls->allow, "unshare"))
 		return;
-	if (strcmp(seccomp->default_action, "SCMP_ACT_ERRNO") == 0 && seccomp->default_errno_ret.value == ENOSYS)
+	if (strcmp(seccomp->default_action, "SCMP_ACT_ERRNO") == 0 &&
+		seccomp->default_errno_ret.value == ENOSYS)
 		return;
 	for (size_t i = 0; i < seccomp->syscalls.count; i++)
 		if (string_list_has(&seccomp->syscalls.items[i].names, "clone3"))
@@ -187,7 +191,8 @@ void tighten_seccomp(struct arena *arena, const struct policy *policy, struct oc
 {
 	const struct policy_network *network = policy->network;
 	/* Under an engine only where it is asked for: between the programs of one container they are common. */
-	bool refuse_unix_sockets = network->allow_all_unix_sockets.set && !network->allow_all_unix_sockets.value &&
+	bool refuse_unix_sockets = network->allow_all_unix_sockets.set &&
+				   !network->allow_all_unix_sockets.value &&
 				   !network->allow_unix_sockets.count;
 	struct string_list refused = denied_system_calls_of(arena, policy);
 

@@ -87,8 +87,9 @@ static const char *absolute(const struct gatherer *gatherer, const char *rule)
 	if (rule[0] == '/')
 		return rule;
 	if (rule[0] == '~')
-		return gatherer->facts->home ? arena_printf(gatherer->arena, "%s%s", gatherer->facts->home, rule + 1)
-					     : NULL;
+		return gatherer->facts->home
+			       ? arena_printf(gatherer->arena, "%s%s", gatherer->facts->home, rule + 1)
+			       : NULL;
 	return arena_printf(gatherer->arena, "%s/%s", gatherer->facts->cwd.path, rule);
 }
 
@@ -116,7 +117,8 @@ static struct path_fact *add(const struct gatherer *gatherer, struct path_facts 
 }
 
 /* What is in "/", but for what each sandbox has of its own: the root itself is never the host's. */
-static int gather_top_level(struct gatherer *gatherer, const char *rule, struct path_facts *list, struct error *err)
+static int gather_top_level(
+	struct gatherer *gatherer, const char *rule, struct path_facts *list, struct error *err)
 {
 	static const char *const own[] = { ".", "..", "dev", "proc", "sys", "run", "tmp", "lost+found" };
 	_cleanup_closedir_ DIR *root = opendir("/");
@@ -154,6 +156,8 @@ static int add_resolved(struct gatherer *gatherer, const char *path, const char 
 		return gather_top_level(gatherer, rule, list, err);
 	if (fact.kind == PATH_MISSING && !fact.missing)
 		return 0; /* it cannot be reached, by the command no more than by us */
+	if (fact.kind == PATH_MISSING && kind == LIST_DENIES && !can_be_made(gatherer, &fact))
+		return 0;
 	fact.rule = rule;
 	fact.directory_wanted = directory;
 	*add(gatherer, list) = fact;
@@ -175,13 +179,14 @@ static bool opens_too_much(struct gatherer *gatherer, const char *rule, const ch
 			return false;
 	}
 	string_list_note(gatherer->arena, &facts->notes,
-		"\"%s\" opens nothing: the working directory %s is, or holds, the home directory; name the directory itself", rule,
-		facts->cwd.path);
+		"\"%s\" opens nothing: the working directory %s is, or holds, the home directory; name the "
+		"directory itself",
+		rule, facts->cwd.path);
 	return true;
 }
 
-static int gather_rule(struct gatherer *gatherer, const char *rule, enum list_kind kind, struct path_facts *list,
-	struct error *err)
+static int gather_rule(struct gatherer *gatherer, const char *rule, enum list_kind kind,
+	struct path_facts *list, struct error *err)
 {
 	struct string_list matches = { 0 };
 	bool directory;
@@ -288,12 +293,14 @@ int facts_gather(struct arena *arena, const struct policy *policy, const struct 
 		if (gather_top_level(&gatherer, "/", &facts->top_level, err) < 0)
 			return -1;
 	} else if (!strict) {
-		gather_builtin(&gatherer, default_readable, ARRAY_SIZE(default_readable), &facts->default_read);
+		gather_builtin(
+			&gatherer, default_readable, ARRAY_SIZE(default_readable), &facts->default_read);
 	}
 	gather_builtin(&gatherer, default_writable, ARRAY_SIZE(default_writable), &facts->default_write);
 	gather_builtin(&gatherer, system_readable, ARRAY_SIZE(system_readable), &facts->system);
-	gather_builtin(&gatherer, system_secrets, ARRAY_SIZE(system_secrets), &facts->secrets);
-	keep_readable(&facts->secrets);
+	for (size_t i = 0; i < ARRAY_SIZE(system_secrets); i++)
+		if (access(system_secrets[i], R_OK) == 0)
+			gather_builtin(&gatherer, &system_secrets[i], 1, &facts->secrets);
 	gather_protected(&gatherer, policy);
 	resolve_path(&gatherer, "/etc/resolv.conf", true, &facts->resolv_conf);
 	facts->tun = access("/dev/net/tun", R_OK | W_OK) == 0;

@@ -27,7 +27,7 @@ struct path_link {
 struct path_fact {
 	const char *path; /* absolute, every symbolic link resolved */
 	enum path_kind kind;
-	const char *missing; /* the first part of `path` that does not exist; NULL if it exists */
+	const char *missing;   /* the first part of `path` that does not exist; NULL if it exists */
 	bool directory_wanted; /* of a missing path: it is meant to be a directory */
 	bool optional;	       /* nobody named it: say nothing when it is not there */
 	const char *rule;      /* as the policy has it */
@@ -54,7 +54,8 @@ struct facts {
 	struct path_facts secrets;   /* of the system (/etc/shadow …): those that the caller could read */
 	struct path_facts sensitive; /* .env files of the project: they read as empty */
 	struct path_facts protected; /* what must not be written, in any directory that may be */
-	struct path_facts pinned;    /* directories that hold protected paths and must not be moved away: .git, .claude */
+	struct path_facts
+		pinned; /* directories that hold protected paths and must not be moved away: .git, .claude */
 	struct path_facts sockets;   /* allowUnixSockets */
 	struct path_facts top_level; /* of "/", where everything is readable by default; links are followed */
 	struct path_facts system;    /* of /sys: what programs ask about the machine */
@@ -62,7 +63,7 @@ struct facts {
 	struct {
 		struct path_link *items;
 		size_t count;
-	} links; /* all that were met, each once */
+	} links;  /* all that were met, each once */
 	bool tun; /* /dev/net/tun can be opened by the caller */
 	struct string_list notes;
 };

@@ -7,13 +7,19 @@ struct gatherer {
 	struct arena *arena;
 	struct facts *facts; /* being filled */
 	size_t entries;	     /* seen by the search for protected files */
+	struct string_list
+		directories;	  /* met by resolve_path(): no links, so they need not be looked at again */
+	const char *asked_parent; /* can_be_made(): the last answer */
+	bool parent_writable;
 };
 
 /* facts_resolve.c: the canonical form of an absolute path, whether it exists or not; the links on the way are kept. Where `follow` is
  * false a link at the end stays one. */
 void resolve_path(struct gatherer *gatherer, const char *path, bool follow, struct path_fact *fact);
 bool path_exists(const char *path);
-void keep_readable(struct path_facts *list); /* drops what the caller cannot read */
+bool can_be_made(
+	struct gatherer *gatherer, const struct path_fact *fact); /* of a missing path: by the caller */
+void keep_readable(struct path_facts *list);			  /* drops what the caller cannot read */
 
 /* facts_protected.c */
 void gather_protected(struct gatherer *gatherer, const struct policy *policy);

@@ -51,13 +51,14 @@ static const char *const sensitive_names[] = {
 	".env.test",
 };
 
-static const char *const never_searched[] = { ".", "..", "node_modules", ".git", ".claude", ".vscode", ".idea" };
+static const char *const never_searched[] = { ".", "..", "node_modules", ".git", ".claude", ".vscode",
+	".idea" };
 
 const char *const *protected_paths(bool allow_git_config)
 {
-	static const char *const paths[] = { ".git/config", ".git/hooks", ".gitconfig", ".gitmodules", ".bashrc",
-		".bash_profile", ".zshrc", ".zprofile", ".profile", ".ripgreprc", ".mcp.json", ".vscode", ".idea",
-		".claude/commands", ".claude/agents", NULL };
+	static const char *const paths[] = { ".git/config", ".git/hooks", ".gitconfig", ".gitmodules",
+		".bashrc", ".bash_profile", ".zshrc", ".zprofile", ".profile", ".ripgreprc", ".mcp.json",
+		".vscode", ".idea", ".claude/commands", ".claude/agents", NULL };
 
 	return paths + allow_git_config;
 }
@@ -80,7 +81,7 @@ static enum path_kind protect(struct gatherer *gatherer, const char *path, bool 
 
 	resolve_path(gatherer, path, false, &itself);
 	itself.rule = target.rule = path;
-	if (itself.kind == PATH_MISSING && (!at_top || !itself.missing))
+	if (itself.kind == PATH_MISSING && (!at_top || !itself.missing || !can_be_made(gatherer, &itself)))
 		return PATH_MISSING;
 	itself.directory_wanted = directory;
 	add(gatherer, protected, itself);
@@ -139,7 +140,8 @@ static void protect_git_directory(
 }
 
 /* Those of submodules, whose names may have slashes. */
-static void protect_modules(struct gatherer *gatherer, const char *modules, bool allow_config, unsigned int depth)
+static void protect_modules(
+	struct gatherer *gatherer, const char *modules, bool allow_config, unsigned int depth)
 {
 	_cleanup_closedir_ DIR *stream = opendir(modules);
 	struct dirent *entry;
@@ -160,11 +162,13 @@ static void protect_modules(struct gatherer *gatherer, const char *modules, bool
 }
 
 /* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. */
-static void protect_git_file(struct gatherer *gatherer, const char *file, const char *directory, bool allow_config)
+static void protect_git_file(
+	struct gatherer *gatherer, const char *file, const char *directory, bool allow_config)
 {
 	const char *text = read_line(gatherer, file, "gitdir: ");
 	const char *git_directory = text ? from(gatherer, directory, text) : NULL;
-	const char *common = git_directory ? read_line(gatherer, below(gatherer, git_directory, "commondir"), "") : NULL;
+	const char *common =
+		git_directory ? read_line(gatherer, below(gatherer, git_directory, "commondir"), "") : NULL;
 
 	if (!git_directory)
 		return;
@@ -217,8 +221,8 @@ static void protect_inner(struct gatherer *gatherer, const char *path, const cha
 	protect(gatherer, below(gatherer, path, inner), true, true);
 }
 
-static void protect_name(struct gatherer *gatherer, const char *directory, const struct protected_name *protected,
-	bool allow_config, bool at_top)
+static void protect_name(struct gatherer *gatherer, const char *directory,
+	const struct protected_name *protected, bool allow_config, bool at_top)
 {
 	const char *path = below(gatherer, directory, protected->name);
 
@@ -301,6 +305,14 @@ static void search_directory(const struct search *search, const char *directory,
 	}
 }
 
+static bool is_in_writable(const struct facts *facts, const char *path)
+{
+	for (size_t i = 0; i < facts->allow_write.count; i++)
+		if (path_is_within(path, facts->allow_write.items[i].path))
+			return true;
+	return false;
+}
+
 void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 {
 	struct facts *facts = gatherer->facts;
@@ -308,7 +320,7 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		.gatherer = gatherer,
 		.allow_config = policy->filesystem->allow_git_config.value,
 		.depth = policy->mandatory_deny_search_depth.set ? policy->mandatory_deny_search_depth.value
-								  : DEPTH_DEFAULT,
+								 : DEPTH_DEFAULT,
 	};
 	bool cwd_searched = facts->cwd_is_too_wide;
 
@@ -330,9 +342,10 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		protect_top(gatherer, facts->cwd.path, search.allow_config);
 		search_directory(&search, facts->cwd.path, 0);
 	}
-	if (facts->home_at.path)
+	if (facts->home_at.path && is_in_writable(facts, facts->home_at.path))
 		protect_top(gatherer, facts->home_at.path, search.allow_config);
 	if (gatherer->entries > ENTRIES_MAX)
 		string_list_note(gatherer->arena, &facts->notes,
-			"the search for protected files ended after %d names: deeper ones can be written", ENTRIES_MAX);
+			"the search for protected files ended after %d names: deeper ones can be written",
+			ENTRIES_MAX);
 }

@@ -12,8 +12,8 @@ enum { LINKS_MAX = 40 }; /* as in the kernel */
 struct resolution {
 	struct gatherer *gatherer;
 	struct path_fact *fact;
-	const char *rest;   /* what is still to be looked up, without a leading slash */
-	const char *done;   /* canonical so far; "" is the root */
+	const char *rest; /* what is still to be looked up, without a leading slash */
+	const char *done; /* canonical so far; "" is the root */
 	unsigned int links;
 };
 
@@ -33,14 +33,21 @@ bool path_exists(const char *path)
 	return lstat(path, &status) == 0;
 }
 
-void keep_readable(struct path_facts *list)
+bool can_be_made(struct gatherer *gatherer, const struct path_fact *fact)
 {
-	size_t kept = 0;
+	const char *slash = strrchr(fact->missing, '/');
+	const char *parent = slash == fact->missing ? "/"
+						    : arena_strndup(gatherer->arena, fact->missing,
+							      (size_t)(slash - fact->missing));
+	struct stat status;
 
-	for (size_t i = 0; i < list->count; i++)
-		if (access(list->items[i].path, R_OK) == 0)
-			list->items[kept++] = list->items[i];
-	list->count = kept;
+	if (gatherer->asked_parent && strcmp(gatherer->asked_parent, parent) == 0)
+		return gatherer->parent_writable;
+	gatherer->asked_parent = parent;
+	/* An owner can give itself the right. */
+	gatherer->parent_writable =
+		access(parent, W_OK) == 0 || (stat(parent, &status) == 0 && status.st_uid == geteuid());
+	return gatherer->parent_writable;
 }
 
 static enum path_kind kind_of(mode_t mode)
@@ -64,7 +71,8 @@ static void remember_link(struct resolution *resolution, const char *path, const
 	struct path_link *link;
 	size_t i = 0;
 
-	*(const char **)arena_push(arena, &fact->links.items, &fact->links.count, sizeof(const char *)) = path;
+	*(const char **)arena_push(arena, &fact->links.items, &fact->links.count, sizeof(const char *)) =
+		path;
 	while (i < facts->links.count && strcmp(facts->links.items[i].path, path) != 0)
 		i++;
 	if (i < facts->links.count)
@@ -119,7 +127,8 @@ static void step(struct resolution *resolution, const char *name, bool last, boo
 		return;
 	}
 	path = arena_printf(arena, "%s/%s", resolution->done, name);
-	if (fact->kind == PATH_MISSING) {
+	if (fact->kind == PATH_MISSING ||
+		(!last && string_list_has(&resolution->gatherer->directories, path))) {
 		resolution->done = path;
 		return;
 	}
@@ -130,7 +139,9 @@ static void step(struct resolution *resolution, const char *name, bool last, boo
 		return;
 	} else {
 		fact->kind = kind_of(status.st_mode);
-		if (!last && fact->kind != PATH_DIRECTORY)
+		if (fact->kind == PATH_DIRECTORY)
+			string_list_add(arena, &resolution->gatherer->directories, path);
+		else if (!last)
 			finish_missing(resolution, NULL);
 	}
 	resolution->done = path;

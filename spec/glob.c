@@ -97,8 +97,8 @@ static int found(struct search *search, const char *path, const char *pattern)
 	if (*pattern)
 		return search_below(search, path, pattern);
 	if (lstat(path, &status) == 0) {
-		const char **slot =
-			arena_push(search->arena, &search->paths->items, &search->paths->count, sizeof(*slot));
+		const char **slot = arena_push(
+			search->arena, &search->paths->items, &search->paths->count, sizeof(*slot));
 
 		*slot = path;
 	}
@@ -132,7 +132,8 @@ static int search_entries(struct search *search, const char *directory, const ch
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
 		if (++search->entries > GLOB_ENTRIES_MAX)
-			return error_set(search->err, 0, "there are more than %d files to look at; name a directory that is smaller",
+			return error_set(search->err, 0,
+				"there are more than %d files to look at; name a directory that is smaller",
 				GLOB_ENTRIES_MAX);
 		if (name ? !glob_match(name, entry->d_name) : !is_directory(fd, entry))
 			continue;
@@ -165,9 +166,15 @@ static int search_below(struct search *search, const char *directory, const char
 	return search_entries(search, directory, name, rest);
 }
 
-int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths, struct error *err)
+int glob_expand_below(struct arena *arena, const char *directory, const char *pattern,
+	struct string_list *paths, struct error *err)
 {
 	struct search search = { .arena = arena, .paths = paths, .err = err };
 
-	return search_below(&search, "", pattern + strspn(pattern, "/"));
+	return search_below(&search, directory, pattern + strspn(pattern, "/"));
+}
+
+int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths, struct error *err)
+{
+	return glob_expand_below(arena, "", pattern, paths, err);
 }

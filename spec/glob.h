@@ -13,3 +13,7 @@ bool glob_match(const char *pattern, const char *text); /* one name; "/" is a ch
  * half an answer could leave a secret readable. */
 enum { GLOB_ENTRIES_MAX = 500000 };
 int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths, struct error *err);
+
+/* The same below `directory`, whose name is not a pattern. */
+int glob_expand_below(struct arena *arena, const char *directory, const char *pattern,
+	struct string_list *paths, struct error *err);

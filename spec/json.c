@@ -211,11 +211,11 @@ static int compare_members(const void *left, const void *right)
 }
 
 /* Sorting, since a hostile file can hold a million keys. Small objects are the rule, and compared in place. */
-static const struct json_member *find_duplicate(const struct json *object)
+static const struct json_member *find_duplicate(struct arena *arena, const struct json *object)
 {
 	size_t count = object->object.count, i, j;
 	const struct json_member *members = object->object.members;
-	_cleanup_free_ const struct json_member **sorted = NULL;
+	const struct json_member **sorted;
 
 	if (count <= 16) {
 		for (i = 1; i < count; i++)
@@ -224,9 +224,7 @@ static const struct json_member *find_duplicate(const struct json *object)
 					return &members[i];
 		return NULL;
 	}
-	sorted = reallocarray(NULL, count, sizeof(*sorted));
-	if (!sorted)
-		abort();
+	sorted = arena_array(arena, count, sizeof(*sorted));
 	for (i = 0; i < count; i++)
 		sorted[i] = &members[i];
 	qsort(sorted, count, sizeof(*sorted), compare_members);
@@ -250,7 +248,7 @@ static int on_end_object(void *context)
 {
 	struct parser *parser = context;
 	struct frame *frame = &parser->frames[parser->depth - 1];
-	const struct json_member *duplicate = find_duplicate(frame->container);
+	const struct json_member *duplicate = find_duplicate(parser->arena, frame->container);
 
 	if (duplicate) {
 		frame->place.key = duplicate->key;
@@ -317,7 +315,7 @@ static int parse_in_place(struct parser *parser, enum json_flags flags, struct j
 
 	yajl = yajl_alloc(&callbacks, NULL, parser);
 	if (!yajl)
-		abort();
+		return error_set(parser->err, ENOMEM, "%s: cannot be parsed", parser->name);
 	parser->yajl = yajl;
 	yajl_config(yajl, yajl_dont_validate_strings, 1); /* done above, and more strictly */
 	status = yajl_parse(yajl, (const unsigned char *)parser->text, parser->length + 1);

@@ -161,7 +161,8 @@ static const struct refused_capability refused_capabilities[] = {
 	{ "CAP_MAC_OVERRIDE", "is never given: with it a process passes the host's security rules" },
 	{ "CAP_DAC_READ_SEARCH", "is never given: with it a process can open any file by its handle" },
 	{ "CAP_MKNOD", "is never given: with it a process can make device files" },
-	{ "CAP_CHECKPOINT_RESTORE", "is never given: with it a process can choose its pids and exchange its executable" },
+	{ "CAP_CHECKPOINT_RESTORE",
+		"is never given: with it a process can choose its pids and exchange its executable" },
 };
 
 const struct refused_capability *refused_capability(const char *name)

@@ -54,7 +54,8 @@ static const struct field command_fields[] = {
 	WORDS(struct policy_command, deny, "deny"),
 	WORDS(struct policy_command, allow, "allow"),
 	FIELD(struct policy_command, use_defaults, "useDefaults", BOOLEAN),
-	FIELD(struct policy_command, runtime_exec_policy, "runtimeExecPolicy", STRING, .allowed = exec_policies),
+	FIELD(struct policy_command, runtime_exec_policy, "runtimeExecPolicy", STRING,
+		.allowed = exec_policies),
 };
 static const struct object_type command_type = STRICT(struct policy_command, command_fields);
 
@@ -85,7 +86,8 @@ static const struct object_type system_calls_type = STRICT(struct policy_system_
 static const struct field resource_fields[] = {
 	FIELD(struct policy_resources, memory, "memory", STRING, .check = check_memory),
 	FIELD(struct policy_resources, cpus, "cpus", STRING, .check = check_cpus),
-	FIELD(struct policy_resources, pids, "pids", INT64, .has_range = true, .minimum = 1, .maximum = INT32_MAX),
+	FIELD(struct policy_resources, pids, "pids", INT64, .has_range = true, .minimum = 1,
+		.maximum = INT32_MAX),
 };
 static const struct object_type resources_type = STRICT(struct policy_resources, resource_fields);
 
@@ -105,8 +107,8 @@ static const struct field policy_fields[] = {
 	FIELD(struct policy, inbound_ports, "inboundPorts", STRING_LIST, .check = check_inbound),
 	FIELD(struct policy, container_policies, "containerPolicies", STRING, .allowed = container_policies),
 	FIELD(struct policy, allow_pty, "allowPty", BOOLEAN),
-	FIELD(struct policy, mandatory_deny_search_depth, "mandatoryDenySearchDepth", UINT32, .has_range = true,
-		.minimum = 1, .maximum = 10),
+	FIELD(struct policy, mandatory_deny_search_depth, "mandatoryDenySearchDepth", UINT32,
+		.has_range = true, .minimum = 1, .maximum = 10),
 	FIELD(struct policy, ignore_violations, "ignoreViolations", JSON),
 	FIELD(struct policy, weaker_nested_sandbox, "enableWeakerNestedSandbox", BOOLEAN),
 	FIELD(struct policy, ripgrep, "ripgrep", JSON),
@@ -175,11 +177,12 @@ static void normalize(struct json *tree)
 }
 
 /* json_get() looks into objects only, so NULL and other types are fine. */
-static int check_proxy(const struct policy *policy, const struct json *tree, const char *name, struct error *err)
+static int check_proxy(
+	const struct policy *policy, const struct json *tree, const char *name, struct error *err)
 {
-	const struct json_place network = { .key = "network" }, place = { .parent = &network, .key = "proxyUrl" };
-	const char *fault =
-		policy->network->proxy_url ? check_proxy_url(policy->network->proxy_url) : NULL;
+	const struct json_place network = { .key = "network" },
+				place = { .parent = &network, .key = "proxyUrl" };
+	const char *fault = policy->network->proxy_url ? check_proxy_url(policy->network->proxy_url) : NULL;
 
 	/* Not by the table, whose message would repeat the password. */
 	return fault ? json_error(err, name, json_get(json_get(tree, "network"), "proxyUrl"), &place,
@@ -197,7 +200,8 @@ static void make_objects(struct arena *arena, struct policy *policy)
 	}
 }
 
-int policy_read(struct arena *arena, struct json *tree, const char *name, struct policy **policy, struct error *err)
+int policy_read(
+	struct arena *arena, struct json *tree, const char *name, struct policy **policy, struct error *err)
 {
 	struct policy *model = arena_alloc(arena, sizeof(*model));
 
@@ -270,7 +274,8 @@ static void merge_scalar(enum field_type type, void *slot, const void *nearer)
 		memcpy(slot, nearer, sizes[type]);
 }
 
-static void merge_objects(struct arena *arena, const struct object_type *type, void *model, const void *nearer)
+static void merge_objects(
+	struct arena *arena, const struct object_type *type, void *model, const void *nearer)
 {
 	for (size_t i = 0; i < type->count; i++) {
 		const struct field *field = &type->fields[i];
@@ -309,6 +314,18 @@ void policy_merge(struct arena *arena, struct policy *policy, const struct polic
 	merge_strings(arena, &policy->final_deny_commands, &nearer->final_deny_commands);
 }
 
+void policy_keep_denials(struct arena *arena, struct policy *policy, const struct policy *other)
+{
+	merge_strings(arena, &policy->filesystem->deny_read, &other->filesystem->deny_read);
+	merge_strings(arena, &policy->filesystem->deny_write, &other->filesystem->deny_write);
+	merge_strings(arena, &policy->network->denied_domains, &other->network->denied_domains);
+	merge_strings(arena, &policy->command->deny, &other->command->deny);
+	merge_strings(arena, &policy->ssh->denied_hosts, &other->ssh->denied_hosts);
+	merge_strings(arena, &policy->ssh->denied_commands, &other->ssh->denied_commands);
+	merge_strings(arena, &policy->environment->deny, &other->environment->deny);
+	merge_strings(arena, &policy->system_calls->deny, &other->system_calls->deny);
+}
+
 void policy_make_final(struct arena *arena, struct policy *policy)
 {
 	merge_strings(arena, &policy->final_deny_read, &policy->filesystem->deny_read);
@@ -322,14 +339,21 @@ void policy_notes(struct arena *arena, const struct policy *policy, struct strin
 		bool given;
 		const char *note;
 	} keys[] = {
-		{ policy->network->http_proxy_url, "network.httpProxyUrl does nothing on Linux: proxyUrl carries all traffic" },
-		{ policy->network->http_proxy_port.set, "network.httpProxyPort does nothing: no port of the host is listened on" },
-		{ policy->network->socks_proxy_port.set, "network.socksProxyPort does nothing: no port of the host is listened on" },
-		{ policy->filesystem->wsl_interop, "filesystem.wslInterop does nothing: Windows programs cannot be started from a sandbox" },
-		{ policy->allow_pty.set, "allowPty does nothing: each sandbox has pseudo-terminals of its own" },
-		{ policy->ignore_violations, "ignoreViolations does nothing: only macOS reports violations that way" },
+		{ policy->network->http_proxy_url,
+			"network.httpProxyUrl does nothing on Linux: proxyUrl carries all traffic" },
+		{ policy->network->http_proxy_port.set,
+			"network.httpProxyPort does nothing: no port of the host is listened on" },
+		{ policy->network->socks_proxy_port.set,
+			"network.socksProxyPort does nothing: no port of the host is listened on" },
+		{ policy->filesystem->wsl_interop, "filesystem.wslInterop does nothing: Windows programs "
+						   "cannot be started from a sandbox" },
+		{ policy->allow_pty.set,
+			"allowPty does nothing: each sandbox has pseudo-terminals of its own" },
+		{ policy->ignore_violations,
+			"ignoreViolations does nothing: only macOS reports violations that way" },
 		{ policy->ripgrep, "ripgrep does nothing: no program is run to search for protected files" },
-		{ policy->weaker_nested_sandbox.set, "enableWeakerNestedSandbox does nothing: a sandbox is never weakened" },
+		{ policy->weaker_nested_sandbox.set,
+			"enableWeakerNestedSandbox does nothing: a sandbox is never weakened" },
 	};
 
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)

@@ -15,9 +15,9 @@ struct policy_network {
 	struct string_list allow_unix_sockets;		    /* paths */
 	struct optional_bool allow_all_unix_sockets, allow_local_binding, allow_local_outbound;
 	struct uint32_list allow_local_outbound_ports;
-	struct string_list inbound_ports; /* "[address:]port[:inner][/udp]" */
+	struct string_list inbound_ports;			  /* "[address:]port[:inner][/udp]" */
 	struct optional_uint16 http_proxy_port, socks_proxy_port; /* accepted, without effect */
-	const char *tun;					  /* "required", "preferred" (default), "never" */
+	const char *tun; /* "required", "preferred" (default), "never" */
 	const char *log;
 };
 
@@ -27,7 +27,8 @@ struct policy_filesystem {
 	struct string_list allow_read, deny_read, allow_write, deny_write;
 	struct string_list allow_execute; /* given: only these may be executed */
 	struct optional_bool allow_git_config;
-	struct json *wsl_interop; /* accepted, without effect: Windows programs need sockets that no sandbox has */
+	struct json *
+		wsl_interop; /* accepted, without effect: Windows programs need sockets that no sandbox has */
 };
 
 struct policy_command {
@@ -70,14 +71,16 @@ struct policy {
 	struct policy_resources *resources;
 	struct string_list capabilities;
 	const char *landlock; /* "required", "preferred" (default), "never" */
-	struct string_list inbound_ports; /* the same as network.inboundPorts, where policy_read() puts them */
-	struct optional_bool allow_pty;	  /* accepted, without effect: each sandbox has a devpts of its own */
+	struct string_list
+		inbound_ports;		/* the same as network.inboundPorts, where policy_read() puts them */
+	struct optional_bool allow_pty; /* accepted, without effect: each sandbox has a devpts of its own */
 	struct optional_uint32 mandatory_deny_search_depth; /* 1 … 10, default 3 */
 	/* sandbox-runtime's, without effect here */
 	struct json *ignore_violations, *ripgrep;
 	struct optional_bool weaker_nested_sandbox;
 
-	const char *container_policies; /* the node's: "named" (default), or "any": an annotation may hold a path or JSON */
+	const char *
+		container_policies; /* the node's: "named" (default), or "any": an annotation may hold a path or JSON */
 
 	/* Not a key: under an engine, a container without a rule for the network has none. */
 	bool governs_network;
@@ -88,20 +91,25 @@ struct policy {
 
 /* Reads one policy, strictly; every object is made, so that no pointer is NULL. `name` is for messages. `extends` is left
  * as it is. */
-int policy_read(struct arena *arena, struct json *tree, const char *name, struct policy **policy, struct error *err);
+int policy_read(
+	struct arena *arena, struct json *tree, const char *name, struct policy **policy, struct error *err);
 struct json *policy_write(struct arena *arena, const struct policy *policy);
 
 /* Puts `nearer` over `policy`: lists are appended without repeating anything, nearer scalars win. */
 void policy_merge(struct arena *arena, struct policy *policy, const struct policy *nearer);
 
-/* Moves what `policy` denies into its final lists as well: it is the node's. */
+/* Adds what `other` denies, and nothing else of it. */
+void policy_keep_denials(struct arena *arena, struct policy *policy, const struct policy *other);
+
+/* Copies what `policy` denies into its final lists as well: it is the node's. */
 void policy_make_final(struct arena *arena, struct policy *policy);
 
 /* Keys that were given and do nothing here: one line each. */
 void policy_notes(struct arena *arena, const struct policy *policy, struct string_list *notes);
 
 bool string_list_has(const struct string_list *list, const char *word);
-void string_list_add(struct arena *arena, struct string_list *list, const char *word); /* unless it is there */
+void string_list_add(
+	struct arena *arena, struct string_list *list, const char *word); /* unless it is there */
 /* Appends "text" as it is, formatted. */
 void string_list_note(struct arena *arena, struct string_list *list, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -96,7 +96,8 @@ static const char *check_rule_name(const char *name)
 	if (subdomains && !strchr(name, '.'))
 		return "opens a whole top-level domain; name the domains below it";
 	if (!strchr(name, '.') && strcasecmp(name, "localhost") != 0)
-		return "has a single part, which every network resolves to something else; write the whole name";
+		return "has a single part, which every network resolves to something else; write the whole "
+		       "name";
 	return NULL;
 }
 
@@ -189,7 +190,8 @@ static const char *check_host_port(const char *text)
 	host[length] = '\0';
 	if (*host == '[' && host[length - 1] == ']') {
 		host[length - 1] = '\0';
-		return is_address(AF_INET6, host + 1) ? NULL : "has something in brackets that is no IPv6 address";
+		return is_address(AF_INET6, host + 1) ? NULL
+						      : "has something in brackets that is no IPv6 address";
 	}
 	if (strchr(host, ':'))
 		return "has an IPv6 address without brackets; write [ADDRESS]:PORT";
@@ -213,14 +215,16 @@ const char *check_proxy_url(const char *value)
 			break;
 	if (i == ARRAY_SIZE(schemes) &&
 		(strncasecmp(value, "http://", 7) == 0 || strncasecmp(value, "https://", 8) == 0))
-		return "is an HTTP proxy, which cannot carry all traffic; name a SOCKS5 one, socks5://HOST:PORT";
+		return "is an HTTP proxy, which cannot carry all traffic; name a SOCKS5 one, "
+		       "socks5://HOST:PORT";
 	if (i == ARRAY_SIZE(schemes))
 		return "must begin with socks5:// or socks5h://";
 	value += strlen(schemes[i]);
 	length = strcspn(value, "/?#");
 	end = value + length;
 	if (*end && strcmp(end, "/") != 0)
-		return "has something after the port (\"/\", \"?\" and \"#\" in a password are written %2F, %3F and %23)";
+		return "has something after the port (\"/\", \"?\" and \"#\" in a password are written %2F, "
+		       "%3F and %23)";
 	at = memrchr(value, '@', length);
 	if (at == value)
 		return "has no user before \"@\"";
@@ -253,7 +257,8 @@ const char *check_inbound(const char *value)
 		colon = *copy == '[' ? strchr(copy, ']') : copy;
 		colon = colon ? strchr(colon, ':') : NULL;
 		if (!colon)
-			return "is not written [ADDRESS:]PORT[:INNER-PORT][/udp], an IPv6 address in brackets";
+			return "is not written [ADDRESS:]PORT[:INNER-PORT][/udp], an IPv6 address in "
+			       "brackets";
 		*colon = '\0';
 		inner = colon + 1;
 		if (*copy == '[' && colon[-1] == ']')
@@ -297,15 +302,17 @@ const char *check_allowed_system_call(const char *value)
 		return fault;
 	if (!denied)
 		return "is allowed without being named here; only what is denied by default can be";
-	return denied->mandatory ? "is a system call that no policy can allow: it would undo the sandbox or the host"
-				 : NULL;
+	return denied->mandatory
+		       ? "is a system call that no policy can allow: it would undo the sandbox or the host"
+		       : NULL;
 }
 
 /* Sizes */
 
 const char *check_memory(const char *value)
 {
-	return parse_memory(value) > 0 ? NULL : "is no amount of memory; write bytes, or a number with K, M, G or T";
+	return parse_memory(value) > 0 ? NULL
+				       : "is no amount of memory; write bytes, or a number with K, M, G or T";
 }
 
 const char *check_cpus(const char *value)

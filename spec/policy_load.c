@@ -45,9 +45,11 @@ static int finish_policy(struct loader *loader, struct json *tree, const char *n
 
 	for (const struct chain *link = from; link; link = link->from)
 		if (strcmp(link->name, name) == 0)
-			return error_set(loader->err, 0, "%s: extends: it leads back to itself; take one \"extends\" out", name);
+			return error_set(loader->err, 0,
+				"%s: extends: it leads back to itself; take one \"extends\" out", name);
 	if (chain.depth > EXTENDS_MAX)
-		return error_set(loader->err, 0, "%s: extends: the chain is longer than %d policies", name, EXTENDS_MAX);
+		return error_set(loader->err, 0, "%s: extends: the chain is longer than %d policies", name,
+			EXTENDS_MAX);
 	if (policy_read(loader->arena, tree, name, &read, loader->err) < 0)
 		return -1;
 	*policy = read;
@@ -89,7 +91,8 @@ static int parse_file(struct loader *loader, int fd, const char *path, struct js
 }
 
 /* 1: loaded; 0: there is no such file. */
-static int load_file(struct loader *loader, const char *path, const struct chain *from, struct policy **policy)
+static int load_file(
+	struct loader *loader, const char *path, const struct chain *from, struct policy **policy)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
 	struct json *tree;
@@ -140,15 +143,20 @@ static int unknown_name(struct loader *loader, const char *word)
 	}
 	nearest = nearest_word(word, names, count);
 	if (access(word, F_OK) == 0)
-		return error_set(loader->err, 0, "there is no policy named \"%s\"; for the file write ./%s", word, word);
+		return error_set(loader->err, 0, "there is no policy named \"%s\"; for the file write ./%s",
+			word, word);
 	if (nearest)
-		return error_set(loader->err, 0, "there is no policy named \"%s\"; did you mean \"%s\"?", word, nearest);
-	return error_set(loader->err, 0, "there is no policy named \"%s\"; the built-in ones are %s, and a file is written with its path",
+		return error_set(loader->err, 0, "there is no policy named \"%s\"; did you mean \"%s\"?",
+			word, nearest);
+	return error_set(loader->err, 0,
+		"there is no policy named \"%s\"; the built-in ones are %s, and a file is written with its "
+		"path",
 		word, all);
 }
 
 /* A built-in policy, or one of the user's or the node's. The built-in ones come first, so that a name always means the same. */
-static int load_named(struct loader *loader, const char *name, const struct chain *from, struct policy **policy)
+static int load_named(
+	struct loader *loader, const char *name, const struct chain *from, struct policy **policy)
 {
 	const char *const directories[] = { loader->sources->config_home, loader->sources->node };
 	size_t count;
@@ -157,7 +165,8 @@ static int load_named(struct loader *loader, const char *name, const struct chai
 	for (size_t i = 0; i < count; i++)
 		if (strcmp(builtins[i].name, name) == 0)
 			return load_text(loader, builtins[i].text,
-				arena_printf(loader->arena, "built-in policy %s", name), JSON_RELAXED, NULL, from, policy);
+				arena_printf(loader->arena, "built-in policy %s", name), JSON_RELAXED, NULL,
+				from, policy);
 	for (size_t i = 0; i < ARRAY_SIZE(directories); i++) {
 		const char *path;
 		int loaded;
@@ -183,7 +192,8 @@ static int load_word(struct loader *loader, const char *word, const char *direct
 	if (!is_file_name(word))
 		return load_named(loader, word, from, policy);
 	if (!directory)
-		return error_set(loader->err, 0, "\"%s\" is a file; here only the name of a policy may stand", word);
+		return error_set(
+			loader->err, 0, "\"%s\" is a file; here only the name of a policy may stand", word);
 	if (word[0] == '~' && (word[1] != '/' || !loader->sources->home))
 		return error_set(loader->err, 0, "\"%s\": only ~/ is known here", word);
 	if (word[0] == '~')
@@ -205,7 +215,8 @@ bool policy_node_exists(const char *node)
 {
 	char path[PATH_MAX];
 
-	return (size_t)snprintf(path, sizeof(path), "%s/fence.json", node) < sizeof(path) && access(path, F_OK) == 0;
+	return (size_t)snprintf(path, sizeof(path), "%s/fence.json", node) < sizeof(path) &&
+	       access(path, F_OK) == 0;
 }
 
 /* 1: there is one. */
@@ -224,16 +235,23 @@ static int load_users(struct loader *loader, struct policy **policy, struct stri
 {
 	const struct policy_sources *sources = loader->sources;
 	const char *path = main_file(loader->arena, sources->config_home);
-	int loaded = 0;
+	struct policy *own = NULL;
+	int has_own = path ? load_file(loader, path, NULL, &own) : 0;
 
-	if (sources->chosen) {
-		string_list_note(loader->arena, notes, "policy: %s", sources->chosen);
-		return load_word(loader, sources->chosen, ".", NULL, policy);
-	}
-	if (path)
-		loaded = load_file(loader, path, NULL, policy);
-	string_list_note(loader->arena, notes, "policy: %s", loaded ? path : "the built-in default");
-	return loaded ? (loaded < 0 ? -1 : 0) : load_named(loader, "default", NULL, policy);
+	if (has_own < 0)
+		return -1;
+	*policy = own;
+	string_list_note(loader->arena, notes, "policy: %s",
+		sources->chosen ? sources->chosen
+		: has_own	? path
+				: "the built-in default");
+	if (!sources->chosen)
+		return has_own ? 0 : load_named(loader, "default", NULL, policy);
+	if (load_word(loader, sources->chosen, ".", NULL, policy) < 0)
+		return -1;
+	if (has_own)
+		policy_keep_denials(loader->arena, *policy, own);
+	return 0;
 }
 
 int policy_load(struct arena *arena, const struct policy_sources *sources, struct policy **policy,
@@ -247,7 +265,8 @@ int policy_load(struct arena *arena, const struct policy_sources *sources, struc
 		return -1;
 	*policy = users;
 	if (has_node) {
-		string_list_note(arena, notes, "the node's policy comes first: %s", main_file(arena, sources->node));
+		string_list_note(
+			arena, notes, "the node's policy comes first: %s", main_file(arena, sources->node));
 		policy_merge(arena, node, users);
 		*policy = node;
 	}
@@ -256,8 +275,8 @@ int policy_load(struct arena *arena, const struct policy_sources *sources, struc
 
 /* The command line */
 
-static int check_words(const struct string_list *words, const char *option, const char *(*check)(const char *value),
-	struct error *err)
+static int check_words(const struct string_list *words, const char *option,
+	const char *(*check)(const char *value), struct error *err)
 {
 	for (size_t i = 0; i < words->count; i++) {
 		const char *fault = check(words->items[i]);
@@ -312,12 +331,15 @@ static int load_annotation(struct loader *loader, const char *value, bool truste
 		return load_named(loader, value, NULL, policy);
 	if (!trusted)
 		return error_set(loader->err, 0,
-			"only the name of a policy is taken here; a path or JSON would need \"containerPolicies\": \"any\" in the node's "
+			"only the name of a policy is taken here; a path or JSON would need "
+			"\"containerPolicies\": \"any\" in the node's "
 			"fence.json");
 	if (*start == '{')
-		return load_text(loader, value, "the annotation", JSON_RELAXED, loader->sources->node, NULL, policy);
+		return load_text(
+			loader, value, "the annotation", JSON_RELAXED, loader->sources->node, NULL, policy);
 	if (*value != '/')
-		return error_set(loader->err, 0, "\"%s\": a policy's file is named by its absolute path here", value);
+		return error_set(
+			loader->err, 0, "\"%s\": a policy's file is named by its absolute path here", value);
 	return load_word(loader, value, loader->sources->node, NULL, policy);
 }
 

@@ -7,10 +7,13 @@
 #include "spec/policy.h"
 
 struct policy_sources {
-	const char *node;	 /* "/etc/fence": its fence.json is the node's floor, its policies/ can be named; may be NULL */
-	const char *config_home; /* "$XDG_CONFIG_HOME/fence" or "~/.config/fence": the same of the user; may be NULL */
-	const char *home;	 /* for "~" in `extends` */
-	const char *chosen;	 /* --policy FILE|NAME, instead of the user's fence.json; NULL: not given */
+	const char *
+		node; /* "/etc/fence": its fence.json is the node's floor, its policies/ can be named; may be NULL */
+	const char *
+		config_home; /* "$XDG_CONFIG_HOME/fence" or "~/.config/fence": the same of the user; may be NULL */
+	const char *home; /* for "~" in `extends` */
+	/* --policy FILE|NAME: of the user's fence.json only the denials are kept then. NULL: not given */
+	const char *chosen;
 };
 
 /* For the front door. Weakest first: the node's fence.json, then the chosen policy, or else the user's fence.json, or else
@@ -30,8 +33,8 @@ int policy_override(struct arena *arena, struct policy *policy, const struct pol
 /* For engines. `name` is the annotation: the name of a policy in the node's policies/, or a built-in one; NULL: none. With
  * `trusted` (the node's own configuration says so) it may also be a path or inline JSON. The named policy can tighten the
  * node's file, never loosen it. */
-int policy_load_container(struct arena *arena, const char *node, const char *name, struct policy **policy,
-	struct error *err);
+int policy_load_container(
+	struct arena *arena, const char *node, const char *name, struct policy **policy, struct error *err);
 bool policy_node_exists(const char *node); /* is there a fence.json of the node? */
 
 struct builtin_policy {

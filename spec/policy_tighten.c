@@ -91,8 +91,8 @@ static bool covers_rule(const char *wide, const char *narrow)
 }
 
 /* What both allow. A list that is not there allows whatever the other does, unless its absence allows nothing. */
-static void intersect(struct arena *arena, struct string_list *floor, const struct string_list *named, bool absent_allows,
-	covers *covers_item)
+static void intersect(struct arena *arena, struct string_list *floor, const struct string_list *named,
+	bool absent_allows, covers *covers_item)
 {
 	struct string_list both = { .items = arena_alloc(arena, sizeof(char *)) };
 
@@ -150,7 +150,8 @@ static bool leaves_it_to_the_proxy(const struct policy_network *network)
 }
 
 /* The way out is the node's: another proxy would be another way. */
-static void tighten_rules(struct arena *arena, struct policy_network *network, const struct policy_network *asked)
+static void tighten_rules(
+	struct arena *arena, struct policy_network *network, const struct policy_network *asked)
 {
 	if (leaves_it_to_the_proxy(asked))
 		return;
@@ -185,8 +186,10 @@ static void tighten_local(struct policy_network *network, const struct policy_ne
 		return;
 	}
 	for (size_t i = 0; i < network->allow_local_outbound_ports.count; i++)
-		if (has_port(&asked->allow_local_outbound_ports, network->allow_local_outbound_ports.items[i]))
-			network->allow_local_outbound_ports.items[kept++] = network->allow_local_outbound_ports.items[i];
+		if (has_port(
+			    &asked->allow_local_outbound_ports, network->allow_local_outbound_ports.items[i]))
+			network->allow_local_outbound_ports.items[kept++] =
+				network->allow_local_outbound_ports.items[i];
 	network->allow_local_outbound_ports.count = kept;
 }
 
@@ -250,8 +253,8 @@ static void set_variables(struct arena *arena, struct string_map *floor, const s
 		while (j < floor->count && strcmp(floor->items[j].key, named->items[i].key) != 0)
 			j++;
 		if (j == floor->count)
-			*(struct string_pair *)arena_push(arena, &floor->items, &floor->count, sizeof(*floor->items)) =
-				named->items[i];
+			*(struct string_pair *)arena_push(
+				arena, &floor->items, &floor->count, sizeof(*floor->items)) = named->items[i];
 	}
 }
 

@@ -403,7 +403,7 @@ look_after_mount() {
 	look_after_mount
 	is $'from-the-host\ndone\n0'
 	look_after_mount '.linux.rootfsPropagation = "rprivate"'
-	[ "$output" = 0 ]
+	is $'done\n0'
 	look_after_mount '.linux.rootfsPropagation = "rshared"'
 	is $'from-the-host\ndone\n1'
 }

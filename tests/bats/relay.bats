@@ -1,0 +1,307 @@
+# What the relay carries, and how truthfully: TCP with all its endings, UDP, ping, inbound ports, and what a hostile program sends
+# it. How tun0 is made and taken away is network.bats' subject, the front door front_network.bats'.
+load helpers
+
+setup() {
+	common_setup
+	host_namespace
+}
+
+# relay NETWORK-JSON: a "container" (a process with a network namespace of its own), with the hook's tun0 and relay.
+relay() {
+	mkdir -p "$BUNDLE"
+	(umask 077 && printf '%s\n' "$1" >"$BUNDLE/network.json")
+	start container unshare --net sleep 600
+	CONTAINER=$STARTED
+	wait_until is_sleeping
+	runs in_host "$FILE_DIR/fence-network" up <<<"{\"ociVersion\": \"1.0.2\", \"id\": \"$ID\", \"status\": \"creating\",
+		\"pid\": $CONTAINER, \"bundle\": \"$BUNDLE\"}"
+	RELAY=$(find /proc/[0-9]*/exe -maxdepth 0 -lname "$FILE_DIR/fence-network" | cut -d/ -f3 |
+		while read -r pid; do [ "$(cat "/proc/$pid/comm")" != fence-relay ] || echo "$pid"; done)
+}
+
+is_sleeping() {
+	[ "$(cat "/proc/$CONTAINER/comm")" = sleep ]
+}
+
+# With every capability: what the relay must withstand is more than a fenced command could send.
+inside() {
+	nsenter --target "$CONTAINER" --net -- "$@"
+}
+
+direct='{"allow": ["203.0.113.7", "2001:db8::7"]}'
+
+# Peers on the host, one for each way that a connection can go.
+start_peers() {
+	cat >"$TEST_DIR/peers.py" <<-'PY'
+		import hashlib, socket, struct, threading, time
+		blob = bytes(range(256)) * 32768
+		def drain(c):
+		    data = b"".join(iter(lambda: c.recv(65536), b""))
+		    return str(len(data)) + " " + hashlib.sha256(data).hexdigest()
+		def digest(c): c.sendall(drain(c).encode())          # answers after the end of what it was sent
+		def send(c): c.sendall(blob)                         # sends, then ends
+		def reset(c): c.recv(1); c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+		def ends_first(c): c.shutdown(socket.SHUT_WR); print("ends_first", drain(c), flush=True)
+		def slow(c): time.sleep(1); digest(c)
+		def echo(c):
+		    for data in iter(lambda: c.recv(65536), b""): c.sendall(data)
+		def notices_reset(c):
+		    try: c.recv(1); c.recv(1); print("orderly", flush=True)
+		    except ConnectionResetError: print("reset seen", flush=True)
+		def serve(port, function):
+		    s = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=512)
+		    def run(c):
+		        with c: function(c)
+		    while True: threading.Thread(target=run, args=(s.accept()[0],), daemon=True).start()
+		for port, function in enumerate((digest, send, reset, ends_first, slow, echo, notices_reset), 7001):
+		    threading.Thread(target=serve, args=(port, function), daemon=True).start()
+		u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); u.bind(("::", 7001))
+		print("serving", flush=True)
+		while True:
+		    data, address = u.recvfrom(65535); u.sendto(data, address)
+	PY
+	start peers /usr/bin/python3 "$TEST_DIR/peers.py"
+	wait_until grep -q serving "$TEST_DIR/peers.log"
+}
+
+python() {
+	inside timeout 60 /usr/bin/python3 -c "
+import errno, hashlib, os, socket, struct, sys, threading, time
+blob = bytes(range(256)) * 32768
+summary = str(len(blob)) + ' ' + hashlib.sha256(blob).hexdigest()
+def family(host): return socket.AF_INET6 if ':' in host else socket.AF_INET
+def connect(host, port):
+    s = socket.socket(family(host)); s.settimeout(20); s.connect((host, port)); return s
+def drain(c): return b''.join(iter(lambda: c.recv(65536), b''))
+def error_of(function):
+    try: function()
+    except OSError as error: return errno.errorcode[error.errno]
+both = ('203.0.113.7', '2001:db8::7')
+$1"
+}
+
+@test "TCP: half-closed, reset, ended by either side first, and all at once" {
+	start_peers
+	relay "$direct"
+	runs python '
+for host in both:
+    c = connect(host, 7001); c.sendall(blob); c.shutdown(socket.SHUT_WR); assert drain(c).decode() == summary
+    assert drain(connect(host, 7002)) == blob
+    c = connect(host, 7003); c.sendall(b"x"); assert error_of(lambda: c.recv(1)) == "ECONNRESET"
+    c = connect(host, 7004); assert c.recv(1) == b""; c.sendall(blob); c.close()
+    c = connect(host, 7006); received = []
+    reader = threading.Thread(target=lambda: received.append(drain(c))); reader.start()
+    c.sendall(blob); c.shutdown(socket.SHUT_WR); reader.join(); assert received == [blob]
+    c = connect(host, 7007); c.sendall(b"x"); time.sleep(0.2)
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'
+	wait_until grep -q "ends_first 8388608" "$TEST_DIR/peers.log"
+	wait_until grep -q "reset seen" "$TEST_DIR/peers.log"
+	! grep -q orderly "$TEST_DIR/peers.log"
+}
+
+@test "TCP: slow readers on either side get all of it" {
+	start_peers
+	relay "$direct"
+	runs python '
+for host in both:
+    c = connect(host, 7005); c.sendall(blob); c.shutdown(socket.SHUT_WR); assert drain(c).decode() == summary
+    c = socket.socket(family(host)); c.settimeout(20); c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    c.connect((host, 7002)); time.sleep(1.5); assert drain(c) == blob'
+}
+
+@test "TCP: a port is used again at once, after a reset and while the last connection lingers at the relay" {
+	start_peers
+	relay "$direct"
+	runs python '
+for i in range(40):
+    c = socket.socket(); c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); c.bind(("", 45678)); c.settimeout(5)
+    c.connect(("203.0.113.7", 7004 if i % 2 else 7006))
+    if i % 2: assert c.recv(1) == b""
+    c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'
+}
+
+@test "what cannot be reached is said as it is, for TCP, UDP and ping" {
+	start_peers
+	relay "$direct"
+	runs python '
+def udp(host, port):
+    u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5); u.connect((host, port)); u.send(b"x"); u.recv(1)
+for name in (lambda: connect("203.0.113.7", 1), lambda: connect("2001:db8::7", 1), lambda: udp("203.0.113.7", 1), lambda: udp("2001:db8::7", 1),
+        lambda: connect("203.0.113.8", 7001), lambda: udp("203.0.113.8", 7001), lambda: connect("198.18.9.9", 7001)):
+    print(error_of(name))
+print(error_of(lambda: connect("2001:db8::8", 7001)), error_of(lambda: udp("2001:db8::8", 7001)))'
+	is $'ECONNREFUSED\nECONNREFUSED\nECONNREFUSED\nECONNREFUSED\nEHOSTUNREACH\nEHOSTUNREACH\nEHOSTUNREACH\nEACCES EACCES'
+	for address in 203.0.113.7 2001:db8::7; do
+		runs inside ping -n -c 2 -i 0.2 -W 5 -s 1000 "$address"
+		has '2 received'
+	done
+	fails inside ping -n -c 1 -W 5 203.0.113.8
+	has 'Packet filtered'
+}
+
+@test "UDP goes out directly, one port for every peer, and comes back" {
+	start_peers
+	relay '{"allow": ["203.0.113.7", "203.0.113.8", "2001:db8::7"]}'
+	start who /usr/bin/python3 -u -c '
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("0.0.0.0", 7009)); print("serving")
+while True: data, address = u.recvfrom(100); u.sendto(str(address[1]).encode(), address)'
+	wait_until grep -q serving "$TEST_DIR/who.log"
+	runs python '
+for host in both:
+    u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5)
+    for length in (0, 1, 1400): u.sendto(blob[:length], (host, 7001)); assert u.recv(65535) == blob[:length]
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5)
+u.sendto(b"", ("203.0.113.7", 7009)); first = u.recv(10)
+u.sendto(b"", ("203.0.113.8", 7009)); assert u.recv(10) == first'
+}
+
+@test "UDP through a proxy that has it, and refused at once by one that has not" {
+	start_peers
+	cat >"$TEST_DIR/associate.py" <<-'PY'
+		import selectors, socket, struct, threading
+		def read(c, n): return c.recv(n, socket.MSG_WAITALL)
+		def address(read):
+		    kind = read(1)[0]
+		    host = socket.inet_ntop(*((socket.AF_INET, read(4)) if kind == 1 else (socket.AF_INET6, read(16))))
+		    return host, struct.unpack("!H", read(2))[0]
+		def serve(c):
+		    read(c, read(c, 2)[1]); c.sendall(b"\5\0"); assert read(c, 3) == b"\5\3\0"; address(lambda n: read(c, n))
+		    inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); inner.bind(("127.0.0.1", 0))
+		    outer = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+		    c.sendall(b"\5\0\0\1" + bytes(4) + struct.pack("!H", inner.getsockname()[1])); print("associated", flush=True)
+		    selector = selectors.DefaultSelector()
+		    for s in (c, inner, outer): selector.register(s, selectors.EVENT_READ)
+		    while True:
+		        for key, _ in selector.select():
+		            if key.fileobj is c: return
+		            data, peer = key.fileobj.recvfrom(65535)
+		            if key.fileobj is inner:
+		                client, rest = peer, memoryview(data)[3:]
+		                def take(n):
+		                    global left
+		                    taken, left = left[:n], left[n:]; return taken
+		                globals()["left"] = rest; host, port = address(take)
+		                outer.sendto(bytes(left), ("::ffff:" + host if "." in host else host, port))
+		            else:
+		                host = peer[0]
+		                head = b"\1" + socket.inet_aton(host[7:]) if host.startswith("::ffff:") else b"\4" + socket.inet_pton(socket.AF_INET6, host)
+		                inner.sendto(bytes(3) + head + struct.pack("!H", peer[1]) + data, client)
+		s = socket.create_server(("127.0.0.1", 1081)); print("serving", flush=True)
+		while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+	PY
+	start associate /usr/bin/python3 "$TEST_DIR/associate.py"
+	wait_until grep -q serving "$TEST_DIR/associate.log"
+	relay '{"proxies": ["socks5://127.0.0.1:1081"], "allow": ["203.0.113.7", "2001:db8::7"]}'
+	runs python '
+for host in both:
+    u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5)
+    for i in range(20): u.sendto(blob[:i * 50], (host, 7001)); assert u.recv(65535) == blob[:i * 50]'
+	[ "$(grep -c associated "$TEST_DIR/associate.log")" = 2 ] # one for each port, not for each datagram
+	stop "$CONTAINER"
+
+	start_proxy 1080
+	ID=$ID-2 BUNDLE=$BUNDLE-2
+	relay '{"proxies": ["socks5://127.0.0.1:1080"], "allow": ["203.0.113.7"]}'
+	runs python '
+begin = time.monotonic()
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.connect(("203.0.113.7", 7001)); u.send(b"x")
+assert error_of(lambda: u.recv(1)) == "ECONNREFUSED" and time.monotonic() - begin < 2'
+}
+
+@test "a proxy that dies resets its connections; when it is back, new ones are made" {
+	start_peers
+	start_proxy 1080
+	relay '{"proxies": ["socks5://127.0.0.1:1080"], "allow": ["203.0.113.7"]}'
+	start busy nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -c '
+import socket
+c = socket.create_connection(("203.0.113.7", 7006)); c.sendall(b"x"); print(c.recv(1))
+try: print("end" if c.recv(1) == b"" else "?")
+except OSError as error: print(error)'
+	wait_until grep -q "b'x'" "$TEST_DIR/busy.log"
+	kill -KILL "$PROXY_PID"
+	wait_until grep -qE 'end|reset' "$TEST_DIR/busy.log"
+	runs python 'print(error_of(lambda: connect("203.0.113.7", 7002)))'
+	is ENETUNREACH
+	start_proxy 1080
+	runs python 'assert drain(connect("203.0.113.7", 7002)) == blob'
+}
+
+@test "inbound TCP and UDP reach servers on 127.0.0.1, on ::1 and on every address; with none there, a reset" {
+	relay '{"inbound": ["8080:7001", "8081:7002/udp"]}'
+	local outside='
+import socket
+c = socket.create_connection(("127.0.0.1", 8080), 10); c.sendall(b"z" * 1000000); c.shutdown(socket.SHUT_WR)
+print(b"".join(iter(lambda: c.recv(100), b"")).decode())'
+	local address
+	for address in 127.0.0.1 ::1 0.0.0.0; do
+		start "inner-$address" nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -c '
+import socket, sys
+s = socket.create_server((sys.argv[1], 7001), family=socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+print("serving")
+while True:
+    c = s.accept()[0]; n = sum(len(data) for data in iter(lambda: c.recv(65536), b"")); c.sendall(b"%d" % n); c.close()' "$address"
+		wait_until grep -q serving "$TEST_DIR/inner-$address.log"
+		runs in_host /usr/bin/python3 -c "$outside"
+		is 1000000
+		stop "$STARTED"
+	done
+	fails in_host /usr/bin/python3 -c "$outside"
+	has 'ConnectionResetError'
+	start inner-udp nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -c '
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("127.0.0.1", 7002)); print("serving")
+while True: data, address = u.recvfrom(65535); u.sendto(data[::-1], address)'
+	wait_until grep -q serving "$TEST_DIR/inner-udp.log"
+	runs in_host /usr/bin/python3 -c '
+import socket
+for i in range(3):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5)
+    for text in (b"abc", b"", b"x" * 1400): u.sendto(text, ("127.0.0.1", 8081)); assert u.recv(65535) == text[::-1]'
+}
+
+@test "malformed packets, fragments, strange protocols and bogus addresses harm nobody" {
+	start_peers
+	relay "$direct"
+	runs python '
+import random
+random.seed(1)
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)); raw.bind(("tun0", 0x0800))
+raw6 = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86dd)); raw6.bind(("tun0", 0x86dd))
+def ipv4(protocol, payload, destination="203.0.113.7", fragment=0):
+    head = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), 1, fragment, 64, protocol, 0, socket.inet_aton("198.18.0.1"), socket.inet_aton(destination)))
+    total = sum(struct.unpack("!10H", head)); total = (total & 65535) + (total >> 16); struct.pack_into("!H", head, 10, ~total & 65535)
+    return bytes(head) + payload
+syn = struct.pack("!HHIIBBHHH", 4000, 7001, 1, 0, 0x50, 2, 1000, 0, 0)
+for i in range(3000):
+    packet = bytearray(ipv4(random.choice((1, 6, 17, 47, 58)), random.choice((syn, syn[:random.randrange(20)], os.urandom(40)))))
+    for _ in range(random.randrange(6)): packet[random.randrange(len(packet))] = random.randrange(256)
+    for s, payload in ((raw, bytes(packet)), (raw6, b"\x60" + os.urandom(random.randrange(80)))):
+        try: s.send(payload)
+        except OSError: pass
+for destination in ("127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "198.18.0.1"): raw.send(ipv4(6, syn, destination))
+raw.send(ipv4(17, os.urandom(1000), fragment=0x2000)); raw.send(ipv4(17, os.urandom(1000), fragment=100))
+assert drain(connect("203.0.113.7", 7002)) == blob'
+	[ -d "/proc/$RELAY" ]
+}
+
+@test "a flood of SYNs and of flows is bounded in memory, and the others go on" {
+	start_peers
+	relay "$direct"
+	runs python '
+c = connect("203.0.113.7", 7006)
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def checksum(data):
+    total = sum(struct.unpack("!%dH" % (len(data) // 2), data)); total = (total & 65535) + (total >> 16); return ~(total + (total >> 16)) & 65535
+destination = socket.inet_aton("203.0.113.7")
+for i in range(30000):
+    source = socket.inet_aton("198.18.%d.%d" % (i >> 8 & 127, i & 255))
+    head = struct.pack("!HHIIBBHHH", 1024 + i % 60000, 7006, i, 0, 0x50, 2, 1000, 0, 0)
+    sum_ = checksum(source + destination + struct.pack("!HH", 6, 20) + head)
+    raw.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 40, 1, 0, 64, 6, 0, source, destination) + head[:16] + struct.pack("!H", sum_) + head[18:], ("203.0.113.7", 0))
+    if i % 1000 == 0: c.sendall(b"still here"); assert c.recv(100) == b"still here"'
+	local resident
+	resident=$(awk '/^VmRSS/ { print $2 }' "/proc/$RELAY/status")
+	[ "$resident" -lt 65536 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
