@@ -22,8 +22,8 @@ CFLAGS      ?= -O2 -g
 WARNINGS    := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-missing-field-initializers \
                -Wno-override-init $(if $(WERROR),-Werror)
 HARDENING   := -fstack-protector-strong -fstack-clash-protection $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2)
-SANITIZERS  := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 comma       := ,
+SANITIZERS  := $(if $(SANITIZE),-fsanitize=address$(comma)undefined -fno-omit-frame-pointer -fno-sanitize-recover=undefined)
 override CPPFLAGS += -I. -D_GNU_SOURCE -DFENCE_VERSION='"$(VERSION)"' -DFENCE_LIBEXECDIR='"$(LIBEXECDIR)/fence"'
 ALL_CFLAGS  := -std=gnu11 -fPIE $(WARNINGS) $(HARDENING) $(SANITIZERS) -MMD -MP
 

@@ -1,8 +1,8 @@
 /* The rules on paths become mounts. The nearest rule decides; a path gets a mount of its own only where what holds there is not what
  * holds around it.
  *
- * Where the host's own files are not mounted, directories and links in the bundle's rootfs/ lead to what is; nothing there can be
- * written, since the root is read-only.
+ * Where the host's own files are not mounted, directories and links lead to what is: made in a tmpfs by our own runtime, in the
+ * bundle's rootfs/ for others. Nothing there can be written, since the root is read-only.
  */
 #include "spec/compile_internal.h"
 
@@ -94,9 +94,16 @@ static const char *stored(struct layout *layout, const struct place *place, cons
 	return arena_printf(compilation->arena, "%s%s", owner->store, strcmp(below, "/") == 0 ? "" : below);
 }
 
-static bool backed_by_bundle(const struct place *place)
+/* Our own runtime has the root in memory, where it makes the mount points; for others they are in the bundle. */
+static bool root_in_memory(const struct compilation *compilation)
 {
-	return place->backing == BACKING_SKELETON || place->backing == BACKING_MASK;
+	return !compilation->invocation->exported;
+}
+
+static bool backed_by_bundle(const struct compilation *compilation, const struct place *place)
+{
+	return place->backing == BACKING_MASK ||
+	       (place->backing == BACKING_SKELETON && !root_in_memory(compilation));
 }
 
 /* Makes something to mount on. */
@@ -105,7 +112,7 @@ static void prepare(
 {
 	const char *path;
 
-	if (!backed_by_bundle(around))
+	if (!backed_by_bundle(layout->compilation, around))
 		return;
 	path = stored(layout, around, node->path);
 	if (directory)
@@ -357,37 +364,55 @@ static const struct place *place_at(const struct layout *layout, const char *pat
 	return nearest;
 }
 
+static void add_link_to_bundle(struct layout *layout, const struct place *place, const struct path_link *link)
+{
+	struct compilation *compilation = layout->compilation;
+	const char *path = stored(layout, place, link->path);
+
+	if (find_entry(compilation, path))
+		return;
+	add_directory(
+		compilation, arena_strndup(compilation->arena, path, (size_t)(strrchr(path, '/') - path)));
+	PUSH(compilation->arena, &compilation->compiled->entries,
+		(struct bundle_entry){
+			.kind = BUNDLE_SYMLINK, .path = path, .content = link->target, .mode = 0777 });
+}
+
 static void add_links(struct layout *layout)
 {
+	static const char *const copy[] = { "bind", "copy-symlink", NULL };
 	struct compilation *compilation = layout->compilation;
 	const struct facts *facts = compilation->facts;
 
 	for (size_t i = 0; i < facts->links.count; i++) {
 		const struct path_link *link = &facts->links.items[i];
 		const struct place *place = place_at(layout, link->path);
-		const char *path;
 
 		if (place->backing != BACKING_SKELETON)
 			continue;
-		path = stored(layout, place, link->path);
-		if (find_entry(compilation, path))
-			continue;
-		add_directory(compilation,
-			arena_strndup(compilation->arena, path, (size_t)(strrchr(path, '/') - path)));
-		PUSH(compilation->arena, &compilation->compiled->entries,
-			(struct bundle_entry){ .kind = BUNDLE_SYMLINK,
-				.path = path,
-				.content = link->target,
-				.mode = 0777 });
+		if (root_in_memory(compilation))
+			add_mount(compilation, link->path, "bind", link->path, copy);
+		else
+			add_link_to_bundle(layout, place, link);
 	}
+}
+
+static bool holds_a_place(const struct layout *layout, const char *path)
+{
+	for (size_t i = 1; i < layout->placed.count; i++)
+		if (path_is_within(layout->placed.items[i].path, path))
+			return true;
+	return false;
 }
 
 static void add_skeleton_directory(struct layout *layout, const char *path)
 {
 	const struct place *place = path ? place_at(layout, path) : NULL;
 
-	if (place && backed_by_bundle(place))
+	if (place && backed_by_bundle(layout->compilation, place))
 		add_directory(layout->compilation, stored(layout, place, path));
+	else if (place && place->backing == BACKING_SKELETON && !holds_a_place(layout, path))
+		bind_mask(layout->compilation, path, MASK_DIRECTORY);
 }
 
 /* /dev and /proc: mounted before anything else, since rules can put something into /dev. */
@@ -448,6 +473,7 @@ int compile_filesystem(struct compilation *compilation, struct error *err)
 	struct layout layout = { .compilation = compilation,
 		.placeholders = json_new_array(compilation->arena) };
 	const struct place root = { .path = "/", .backing = BACKING_SKELETON, .store = "rootfs" };
+	static const char *const root_options[] = { "nosuid", "nodev", "mode=755", NULL };
 	struct rule_tree tree;
 
 	if (rule_tree_build(compilation, &tree, err) < 0)
@@ -456,6 +482,8 @@ int compile_filesystem(struct compilation *compilation, struct error *err)
 	add_directory(compilation, MASK_DIRECTORY);
 	add_file(compilation, MASK_EMPTY, "", 0444);
 	add_file(compilation, MASK_DENIED, "", 0);
+	if (root_in_memory(compilation))
+		add_mount(compilation, "/", "tmpfs", "tmpfs", root_options);
 	add_kernel_mounts(compilation);
 	PUSH(compilation->arena, &layout.placed, root);
 	PUSH(compilation->arena, &layout.stack, 0);

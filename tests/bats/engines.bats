@@ -128,7 +128,7 @@ node_policy() {
 	echo hush | tee secret/file open/key.pem >/dev/null
 	echo public >open/file
 	node_policy strict <<-'JSON'
-		{ "filesystem": { "denyRead": ["/secret", "/open/*.pem"], "denyWrite": ["/open"] },
+		{ "filesystem": { "denyRead": ["/secret", "/open/key.pem"], "denyWrite": ["/open"] },
 		  "network": { "proxyUrl": "socks5://127.0.0.1:1080", "allowedDomains": ["203.0.113.7"] } }
 	JSON
 	local flags=(--rm --network none --annotation dev.fence.policy=strict --volume "$PWD/secret:/secret" --volume "$PWD/open:/open")
@@ -231,6 +231,14 @@ export_bundle() {
 			unshare -U true && echo unshared; exit 9'
 		for runtime in fence runc crun; do
 			export_bundle --policy "$WORK/../policy.json" --bundle "$BUNDLE" -- sh -c "$try" sh "$runtime"
+			if [ "$runtime $who" = 'crun user' ]; then
+				# Run by an ordinary user, crun's first process is not dumpable: no hook can enter its network
+				# namespace. It has to fail, then, and nothing may run.
+				fails other_runtime "$runtime" run --bundle "$BUNDLE" "$ID-$who"
+				has hook
+				absent "written-$runtime"
+				continue
+			fi
 			if [ "$runtime" = fence ]; then
 				exits 9 fence --root "$STATE/fence" run --bundle "$BUNDLE" "$ID-$who"
 			else
@@ -244,9 +252,13 @@ export_bundle() {
 			has $'Seccomp:\t2'
 			has $'NoNewPrivs:\t1'
 			[ -e "written-$runtime" ]
-			absent .bashrc "$HOME/x"
+			absent "$HOME/x"
+			# Other runtimes leave the empty file that they made to mount over; fence does not.
+			[ "$runtime" != fence ] || absent .bashrc
+			[ ! -s .bashrc ]
+			rm -f .bashrc
 		done
-		[ "$(grep -c 'connected to 203.0.113.7:80' "$TEST_DIR/proxy.log")" -ge 3 ]
+		[ "$(grep -c 'connected to 203.0.113.7:80' "$TEST_DIR/proxy.log")" -ge 2 ]
 		[ "$(grep -c 'connected to 203.0.113.8:80' "$TEST_DIR/proxy.log")" -eq 0 ]
 		rm -rf "$STATE" "$XDG_RUNTIME_DIR"
 		mkdir "$STATE" "$XDG_RUNTIME_DIR"

@@ -682,6 +682,23 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 	done
 }
 
+@test "from the home directory itself, from / and from a directory of somebody else's" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir "$HOME/.ssh" "$WORK/../theirs"
+		echo secret >"$HOME/.ssh/id"
+		give "$HOME"
+		for place in "$HOME" / /usr "$WORK/../theirs"; do
+			cd "$place"
+			runs fence -- sh -c 'pwd; cat ~/.ssh/id || true'
+			hasnt secret
+			has "$PWD"
+			fails fence -- touch "$HOME/.bashrc"
+			absent "$HOME/.bashrc"
+		done
+	done
+}
+
 @test "/etc/resolv.conf as a link across mounts (WSL) is readable" {
 	host_namespace
 	private_etc
