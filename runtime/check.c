@@ -94,11 +94,14 @@ static int try_mount_api(uint64_t unused)
 	(void)unused;
 	if (number)
 		return number;
-	fd = syscall(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	/* Recursive: in a user namespace nothing that mounts cover may be uncovered. */
+	fd = syscall(SYS_open_tree, AT_FDCWD, "/", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (fd < 0)
 		return errno;
-	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH, &attributes, sizeof(attributes)) < 0 ? errno
-												      : 0;
+	return syscall(SYS_mount_setattr, fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
+		       sizeof(attributes)) < 0
+		       ? errno
+		       : 0;
 }
 
 static bool probe_mount_api(const struct probe *probe, char detail[static DETAIL_MAX])

@@ -96,6 +96,15 @@ static int load_bundle(struct creation *creation, struct error *err)
 	return oci_config_read(creation->arena, tree, path, &creation->config, err);
 }
 
+static const char *absolute_rootfs(const struct creation *creation)
+{
+	const char *path = creation->config->root ? creation->config->root->path : NULL;
+
+	if (!path || path[0] == '/')
+		return path;
+	return arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
+}
+
 static int check_terminal(const struct creation *creation, struct error *err)
 {
 	const struct container_options *options = creation->options;
@@ -111,6 +120,34 @@ static int check_terminal(const struct creation *creation, struct error *err)
 	return 0;
 }
 
+/* What would need more than this runtime has is refused, never left out. */
+static int check_linux(const struct oci_linux *linux, struct error *err)
+{
+	if (!linux)
+		return error_set(
+			err, 0, "config.json: there is no linux section: this is another platform's");
+	if (linux->net_devices.count)
+		return error_set(err, 0,
+			"linux.netDevices: %s: fence does not move network devices; a createRuntime hook can",
+			linux->net_devices.items[0].host_name);
+	if (linux->intel_rdt)
+		return error_set(
+			err, 0, "linux.intelRdt: fence does not manage cache and memory bandwidth classes");
+	return 0;
+}
+
+static int check_root(const struct creation *creation, struct error *err)
+{
+	const char *path = absolute_rootfs(creation);
+	struct stat status;
+
+	if (!path)
+		return error_set(err, 0, "config.json: there is no root.path");
+	if (stat(path, &status) < 0)
+		return error_set(err, errno, "root.path: %s", path);
+	return S_ISDIR(status.st_mode) ? 0 : error_set(err, 0, "root.path: %s is not a directory", path);
+}
+
 static int check_config(const struct creation *creation, struct error *err)
 {
 	const struct oci_config *config = creation->config;
@@ -119,9 +156,8 @@ static int check_config(const struct creation *creation, struct error *err)
 		return error_set(err, 0, "config.json: there is no process to run");
 	if (!config->process->args.count)
 		return error_set(err, 0, "config.json: process.args: there is no program to run");
-	if (!config->linux)
-		return error_set(
-			err, 0, "config.json: there is no linux section: this is another platform's");
+	if (check_linux(config->linux, err) < 0 || check_root(creation, err) < 0)
+		return -1;
 	return check_terminal(creation, err);
 }
 
@@ -177,15 +213,6 @@ static int locate_cgroup(struct creation *creation, struct error *err)
 	if (creation->cgroup)
 		state->cgroup = cgroup_save(creation->arena, creation->cgroup);
 	return 0;
-}
-
-static const char *absolute_rootfs(const struct creation *creation)
-{
-	const char *path = creation->config->root ? creation->config->root->path : NULL;
-
-	if (!path || path[0] == '/')
-		return path;
-	return arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
 }
 
 static void describe(struct creation *creation)

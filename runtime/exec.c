@@ -6,6 +6,7 @@
 #include "runtime/handshake.h"
 #include "runtime/launch.h"
 #include "runtime/namespaces.h"
+#include "runtime/process.h"
 #include "runtime/spawn.h"
 #include "runtime/state.h"
 #include "runtime/supervise.h"
@@ -138,6 +139,17 @@ static int open_console(struct execution *execution, struct error *err)
 	return slave < 0 ? -1 : console_make_controlling(slave, err);
 }
 
+static int enter_cgroup(const struct execution *execution, struct error *err)
+{
+	const struct oci_cpu_affinity *affinity = execution->process->exec_cpu_affinity;
+
+	if (affinity && process_set_cpu_affinity(affinity->initial, err) < 0)
+		return -1;
+	if (cgroup_enter(execution->cgroup, execution->in_cgroup, err) < 0)
+		return -1;
+	return affinity ? process_set_cpu_affinity(affinity->final, err) : 0;
+}
+
 static int enter(struct execution *execution, struct error *err)
 {
 	execution->child.handshake = close_fd(execution->child.handshake);
@@ -146,7 +158,7 @@ static int enter(struct execution *execution, struct error *err)
 		return -1;
 	if (prctl(PR_SET_DUMPABLE, 0) < 0)
 		return error_set(err, errno, "cannot make the process opaque");
-	if (cgroup_enter(execution->cgroup, execution->in_cgroup, err) < 0)
+	if (enter_cgroup(execution, err) < 0)
 		return -1;
 	/* All at once: the kernel checks the rights for all of them before it changes anything. */
 	if (execution->flags && setns(execution->target, (int)execution->flags) < 0)

@@ -49,6 +49,13 @@ static const struct option spec_options[] = {
 	CHOICE(terminal, "tty", 't', FLAG, NULL, "the program gets a terminal of its own"),
 };
 
+void front_door_help(void)
+{
+	const struct option_table table = { policy_options, ARRAY_SIZE(policy_options), NULL };
+
+	command_line_help(&table);
+}
+
 /* All that one use of the front door is about, from its words to what the compiler makes of them. */
 struct front_door {
 	struct arena *arena;

@@ -15,3 +15,6 @@ int front_door_spec(struct arena *arena, int argc, char **argv);
 
 /* `fence check`. argv[0] is "check". */
 int front_door_check(struct arena *arena, int argc, char **argv);
+
+/* The options that stand before a program, a line each, to standard output. */
+void front_door_help(void);

@@ -8,12 +8,14 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/keyctl.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 static struct message incoming;
@@ -138,6 +140,23 @@ static int open_console(struct init_context *context, struct error *err)
 	return steal_fd(&slave);
 }
 
+/* A terminal that is passed on as it is belongs to the host's devpts. As with bubblewrap it gets a name inside, /dev/console, which
+ * ttyname(3) finds. */
+static int name_terminal(struct init_context *context, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat passed, named;
+	char path[PATH_MAX];
+
+	if (ttyname_r(STDIN_FILENO, path, sizeof(path)) != 0)
+		return 0;
+	fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &named) < 0 || fstat(STDIN_FILENO, &passed) < 0 ||
+		named.st_dev != passed.st_dev || named.st_ino != passed.st_ino)
+		return 0;
+	return rootfs_mount_console(context->rootfs, fd, err);
+}
+
 static int set_up_files(struct init_context *context, struct error *err)
 {
 	_cleanup_close_ int console = -1;
@@ -148,6 +167,8 @@ static int set_up_files(struct init_context *context, struct error *err)
 		console = open_console(context, err);
 		if (console < 0)
 			return -1;
+	} else if (context->launch.reaper && name_terminal(context, err) < 0) {
+		return -1;
 	}
 	if (rootfs_enter(context->rootfs, err) < 0)
 		return -1;

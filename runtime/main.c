@@ -66,13 +66,14 @@ void command_print_help(void)
 
 	printf("Usage: fence [OPTION…] -- PROGRAM [ARGUMENT…]    run a program behind the fence\n"
 	       "       fence [OPTION…] -c LINE                   the same for a line of shell\n"
-	       "       fence [OPTION…] COMMAND …                 an OCI container runtime\n\nCommands:\n");
+	       "       fence [OPTION…] COMMAND …                 an OCI container runtime\n\n"
+	       "Options before a program, and of `fence spec`:\n");
+	front_door_help();
+	printf("\nCommands (`fence COMMAND --help` says more of each):\n");
 	for (size_t i = 0; i < command_count; i++)
 		printf("  %-10s  %s\n", commands[i].name, commands[i].summary);
 	printf("\nOptions of the commands:\n");
 	command_line_help(&table);
-	printf("\n`fence COMMAND --help` says more of each; `fence -- --help` of the options for a "
-	       "program.\n");
 }
 
 int command_parse(struct invocation_context *context, const struct option *options, size_t count,

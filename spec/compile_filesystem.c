@@ -397,10 +397,10 @@ static void add_links(struct layout *layout)
 	}
 }
 
-static bool holds_a_place(const struct layout *layout, const char *path)
+static bool has_mount_within(const struct compilation *compilation, const char *path)
 {
-	for (size_t i = 1; i < layout->placed.count; i++)
-		if (path_is_within(layout->placed.items[i].path, path))
+	for (size_t i = 0; i < compilation->config->mounts.count; i++)
+		if (path_is_within(compilation->config->mounts.items[i].destination, path))
 			return true;
 	return false;
 }
@@ -411,7 +411,7 @@ static void add_skeleton_directory(struct layout *layout, const char *path)
 
 	if (place && backed_by_bundle(layout->compilation, place))
 		add_directory(layout->compilation, stored(layout, place, path));
-	else if (place && place->backing == BACKING_SKELETON && !holds_a_place(layout, path))
+	else if (place && place->backing == BACKING_SKELETON && !has_mount_within(layout->compilation, path))
 		bind_mask(layout->compilation, path, MASK_DIRECTORY);
 }
 

@@ -4,6 +4,7 @@
 #include "spec/cleanup.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* Stand-in address of the relay's resolver; any address would do, since port 53 is captured. */
 #define RESOLV_CONF "nameserver 198.18.0.2\noptions edns0\n"
@@ -15,6 +16,7 @@ const char *compile_resolv_conf(void)
 	return RESOLV_CONF;
 }
 
+/* The whole of the host's loopback. */
 static bool reaches_localhost(const struct policy_network *network)
 {
 	if (network->allow_local_outbound.set)
@@ -22,15 +24,32 @@ static bool reaches_localhost(const struct policy_network *network)
 	return network->allow_local_binding.value;
 }
 
-/* Ports of the host's loopback by number, or all of it. */
-static void allow_local(struct arena *arena, const struct policy_network *network, struct string_list *allow)
+static bool names_loopback(const char *rule)
+{
+	static const char *const beginnings[] = { "localhost", "127.", "::1", "[::1]" };
+	const char *scheme = strstr(rule, "://");
+
+	if (scheme)
+		rule = scheme + strlen("://");
+	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
+		if (strncasecmp(rule, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+/* All of it, or by port; or by a rule of its own, unless the policy says that it is not to be reached. Returns whether any of it is. */
+static bool allow_local(struct arena *arena, const struct policy_network *network, struct string_list *allow)
 {
 	const struct uint32_list *ports = &network->allow_local_outbound_ports;
+	bool by_rule = false;
 
+	for (size_t i = 0; i < allow->count; i++)
+		by_rule |= names_loopback(allow->items[i]);
 	for (size_t i = 0; i < ports->count; i++)
 		string_list_add(arena, allow, arena_printf(arena, "localhost:%u", ports->items[i]));
-	if (!ports->count && network->allow_local_outbound.value)
+	if (!ports->count && reaches_localhost(network))
 		string_list_add(arena, allow, "localhost");
+	return ports->count || reaches_localhost(network) || (by_rule && !network->allow_local_outbound.set);
 }
 
 struct network_file *network_of_policy(struct arena *arena, const struct policy *policy)
@@ -38,7 +57,8 @@ struct network_file *network_of_policy(struct arena *arena, const struct policy 
 	const struct policy_network *network = policy->network;
 	struct network_file *file = arena_alloc(arena, sizeof(*file));
 	bool proxy = network->proxy_url != NULL;
-	bool rules = network->allowed_domains.items; /* a list that is there and empty allows nothing */
+	bool local,
+		rules = network->allowed_domains.items; /* a list that is there and empty allows nothing */
 
 	if (proxy)
 		string_list_add(arena, &file->proxies, network->proxy_url);
@@ -47,7 +67,7 @@ struct network_file *network_of_policy(struct arena *arena, const struct policy 
 		string_list_add(arena, &file->allow, network->allowed_domains.items[i]);
 	for (size_t i = 0; i < network->denied_domains.count; i++)
 		string_list_add(arena, &file->deny, network->denied_domains.items[i]);
-	allow_local(arena, network, &file->allow);
+	local = allow_local(arena, network, &file->allow);
 	for (size_t i = 0; i < network->inbound_ports.count; i++)
 		string_list_add(arena, &file->inbound, network->inbound_ports.items[i]);
 	if (!proxy && !file->allow.count && !file->inbound.count)
@@ -55,7 +75,7 @@ struct network_file *network_of_policy(struct arena *arena, const struct policy 
 	/* A proxy without a list is greywall's way: the proxy decides. */
 	file->default_action = proxy && !rules ? "allow" : "deny";
 	file->tun = network->tun ? network->tun : "preferred";
-	file->allow_local_outbound = (struct optional_bool){ true, reaches_localhost(network) };
+	file->allow_local_outbound = (struct optional_bool){ true, local };
 	file->log = network->log;
 	return file;
 }

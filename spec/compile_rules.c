@@ -177,9 +177,12 @@ static void add_own(const struct compilation *compilation, struct rule_tree *tre
 	if (compilation->has_network) {
 		node.special = OWN_FILE;
 		node.source = "resolv.conf";
+		add(compilation, tree, node);
+	} else if (facts->resolv_conf.links.count &&
+		   !compilation->policy->filesystem->strict_deny_read.value) {
+		/* Where the link leads is often not mounted otherwise, and programs complain of one that leads nowhere. */
+		add(compilation, tree, node);
 	}
-	/* Often a link to a place that is not mounted otherwise. */
-	add(compilation, tree, node);
 }
 
 /* A directory before what is in it, and that before the directory's neighbours. */

@@ -72,6 +72,24 @@ static struct path_fact *add(struct gatherer *gatherer, struct path_facts *list,
 	return slot;
 }
 
+/* An empty file or directory may be the placeholder of another fence, and vanish with it before it is mounted. An empty mask does as
+ * well for it as for what is missing. */
+static bool holds_nothing(const struct path_fact *fact)
+{
+	_cleanup_closedir_ DIR *stream = NULL;
+	struct dirent *entry;
+	struct stat status;
+
+	if (fact->kind == PATH_FILE)
+		return lstat(fact->path, &status) == 0 && status.st_size == 0;
+	if (fact->kind != PATH_DIRECTORY || !(stream = opendir(fact->path)))
+		return false;
+	while ((entry = readdir(stream)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			return false;
+	return true;
+}
+
 /* The thing itself and, where it is a link, the link too, which could be pointed elsewhere. The kind of what is there is returned;
  * what isn't there is only protected `at_top`. */
 static enum path_kind protect(struct gatherer *gatherer, const char *path, bool directory, bool at_top)
@@ -83,7 +101,11 @@ static enum path_kind protect(struct gatherer *gatherer, const char *path, bool 
 	itself.rule = target.rule = path;
 	if (itself.kind == PATH_MISSING && (!at_top || !itself.missing || !can_be_made(gatherer, &itself)))
 		return PATH_MISSING;
-	itself.directory_wanted = directory;
+	itself.directory_wanted = itself.kind == PATH_MISSING ? directory : itself.kind == PATH_DIRECTORY;
+	if (holds_nothing(&itself)) {
+		itself.kind = PATH_MISSING;
+		itself.missing = itself.path;
+	}
 	add(gatherer, protected, itself);
 	if (itself.kind != PATH_SYMLINK)
 		return itself.kind;
@@ -189,7 +211,7 @@ static void protect_git(struct gatherer *gatherer, const char *directory, bool a
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, true, &fact);
-	if (fact.kind != PATH_DIRECTORY) {
+	if (fact.kind != PATH_DIRECTORY || holds_nothing(&fact)) {
 		/* Missing: an empty directory will be in its place, which git does not take for a repository. */
 		if (protect(gatherer, path, true, at_top) == PATH_FILE)
 			protect_git_file(gatherer, path, directory, allow_config);
@@ -210,7 +232,7 @@ static void protect_inner(struct gatherer *gatherer, const char *path, const cha
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, true, &fact);
-	if (fact.kind != PATH_DIRECTORY) {
+	if (fact.kind != PATH_DIRECTORY || holds_nothing(&fact)) {
 		protect(gatherer, path, true, at_top);
 		return;
 	}

@@ -1,0 +1,409 @@
+# Policies: what each rule comes to. The goldens (golden/*.txt) hold what the compiler decides for a policy, in a few lines of
+# each config; UPDATE_GOLDEN=1 rewrites them. The rest runs commands behind the fence, or reads what `fence spec` wrote.
+load helpers
+
+policy() {
+	POLICY=$WORK/../policy.json
+	printf '%s\n' "$1" >"$POLICY"
+	give "$POLICY"
+}
+
+fenced() {
+	fence --policy "$POLICY" -- "$@"
+}
+
+# spec [OPTION…]: the bundle of a policy, new each time.
+spec() {
+	rm -rf "$BUNDLE"
+	runs fence spec --bundle "$BUNDLE" "$@" -- true
+}
+
+config() {
+	jq -r "$@" "$BUNDLE/config.json"
+}
+
+# golden NAME <TEXT: TEXT, its places made nameless, is what golden/NAME.txt has.
+golden() {
+	local wanted=$BATS_TEST_DIRNAME/golden/$1.txt found=$TEST_DIR/$1.txt
+	sed -e "s|$BUNDLE|@BUNDLE@|g" -e "s|$HOME|@HOME@|g" -e "s|$WORK|@WORK@|g" -e "s|$TEST_DIR|@TEST@|g" >"$found"
+	[ -z "${UPDATE_GOLDEN:-}" ] || cp "$found" "$wanted"
+	diff -u "$wanted" "$found" >&2
+}
+
+# Mounts below the test's own directory: the rest differs from host to host.
+own_mounts() {
+	config --arg own "$TEST_DIR" '.mounts[] | select(.destination | startswith($own))
+		| "\(.destination) <- \(.source) \(.options | join(","))"'
+}
+
+# --- the compiler's decisions ---
+
+@test "golden: the mounts of a project with rules above, below and across each other" {
+	mkdir -p "$HOME"/{.ssh,.config/gh,tools} secrets/open .git/{hooks,objects} .claude/commands build sub/.vscode data
+	touch "$HOME/.ssh/id" secrets/{key,open/file} .git/config .env sub/.env.local notes.key
+	ln -s data link
+	policy '{ "filesystem": { "strictDenyRead": true,
+		"allowRead": ["~/tools", "secrets/open", "~/missing"], "denyRead": ["secrets", "*.key", "~"],
+		"allowWrite": [".", "link/x"], "denyWrite": ["build", "out/made/later"] } }'
+	spec --policy "$POLICY"
+	own_mounts | golden mounts
+	config '.annotations["dev.fence.placeholders"]' | jq -r '.[]' | golden placeholders
+	(cd "$BUNDLE" && find . -mindepth 1 -path ./config.json -o -path ./rootfs/proc -o -path ./rootfs/sys\* -prune -o -printf '%y %m %p %l\n' | sort) |
+		grep -v -e config.json -e /rootfs/proc -e /rootfs/sys | golden bundle
+}
+
+@test "golden: system calls, capabilities and namespaces of the default policy" {
+	spec --policy default
+	config '.linux.seccomp.syscalls[] | "\(.names | join(" ")): \(.action) \(.errnoRet) \(.args // [] | map("\(.index) \(.op) \(.value) \(.valueTwo)") | join("; "))"' |
+		golden seccomp
+	config '.linux.namespaces[].type, .process.capabilities, .process.noNewPrivileges, .root.readonly, .linux.maskedPaths, .linux.readonlyPaths' |
+		golden privileges
+}
+
+@test "golden: the network file" {
+	policy '{ "network": { "proxyUrl": "socks5://user:word@192.0.2.1:1080", "dnsAddr": "192.0.2.53:53",
+		"allowedDomains": ["example.com", "*.example.org:443", "udp://203.0.113.0/24"], "deniedDomains": ["bad.example.org"],
+		"allowLocalOutboundPorts": [5432], "inboundPorts": [8080, "127.0.0.2:53:5353/udp"], "tun": "preferred" } }'
+	spec --policy "$POLICY"
+	jq -S 'del(.tun)' "$BUNDLE/network.json" | golden network
+	config '.hooks | to_entries[] | .key + ": " + (.value[0].args | join(" "))' | golden hooks
+	[ "$(stat -c %a "$BUNDLE/network.json")" = 600 ]
+	! grep -q word "$BUNDLE/config.json"
+}
+
+@test "each built-in policy compiles to a valid config, and its network to what the relay reads" {
+	for name in default default-deny workspace-write git-readonly local-dev-server npm-install pip-install agent-api-only code code-relaxed; do
+		spec --policy "$name"
+		runs "$ROOT/tests/bats/oci-schema/validate.py" config-schema.json "$BUNDLE/config.json"
+	done
+}
+
+@test "the schema for editors knows the keys that fence knows" {
+	local object keys
+	for object in '' filesystem network command ssh env syscalls resources; do
+		if [ -n "$object" ]; then
+			policy "{ \"$object\": { \"?\": 0 } }"
+			keys=".properties.$object.properties | keys[]"
+		else
+			policy '{ "?": 0 }'
+			keys='.properties | keys[]'
+		fi
+		capture fenced true
+		diff -u <(jq -r "$keys" "$ROOT/contrib/policy.schema.json" | sort) \
+			<(grep -o '"[^"]*"' <<<"${output#*the keys here are}" | tr -d '"' | sort) >&2
+	done
+}
+
+# --- where policies come from ---
+
+@test "extends: built-in policies and files, lists appended, nearer scalars win, denials kept" {
+	mkdir ../base
+	cat >../base/base.json <<-'JSON'
+		{ "extends": "default-deny", "filesystem": { "denyRead": ["hidden"], "defaultDenyRead": true },
+		  "env": { "set": { "A": "base", "B": "base" } } }
+	JSON
+	echo secret | tee hidden >open
+	policy '{ "extends": "base/base.json", "filesystem": { "allowRead": ["."], "allowWrite": ["."] }, "env": { "set": { "A": "nearer" } } }'
+	give .. .
+	runs fenced sh -c 'cat open; touch new; echo "$A $B"; cat hidden 2>&1 || true'
+	has 'nearer base'
+	[ -e new ]
+	[ "$(grep -c secret <<<"$output")" = 1 ]
+}
+
+@test "extends: a chain that leads back, one that is too long, a file where only names may stand" {
+	echo '{ "extends": "./b.json" }' >a.json
+	echo '{ "extends": "./a.json" }' >b.json
+	exits 125 fence --policy ./a.json -- true
+	has 'it leads back to itself'
+	echo '{}' >0.json
+	for n in 1 2 3 4 5 6 7 8 9 10 11 12; do
+		echo "{ \"extends\": \"./$((n - 1)).json\" }" >"$n.json"
+	done
+	runs fence --policy ./9.json -- true
+	exits 125 fence --policy ./12.json -- true
+	has 'longer than'
+}
+
+@test "a name: the user's policies, then an error that suggests; a file of that name is not meant" {
+	mkdir -p "$HOME/.config/fence/policies"
+	echo '{ "filesystem": { "allowWrite": ["."] } }' >"$HOME/.config/fence/policies/mine.json"
+	runs fence --policy mine -- touch new
+	exits 125 fence --policy defualt -- true
+	has 'did you mean "default"?'
+	echo '{}' >here
+	exits 125 fence --policy here -- true
+	has 'write ./here'
+}
+
+@test "the node's policy: what it denies stays denied, whatever opens what is below it" {
+	host_namespace
+	private_etc
+	mkdir -p vault/inner
+	echo secret >vault/inner/file
+	host_file /etc/fence/fence.json <<<"{ \"filesystem\": { \"denyRead\": [\"$WORK/vault\"] } }"
+	policy "{ \"filesystem\": { \"allowRead\": [\"vault/inner\"], \"allowWrite\": [\"vault/inner\", \".\"] } }"
+	capture fenced cat vault/inner/file
+	hasnt secret
+	capture fence -- cat vault/inner/file
+	hasnt secret
+	runs fenced touch new
+}
+
+# --- files ---
+
+@test "the nearest rule decides; on the same path a denial does" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p a/b/c/d same
+		for file in a/1 a/b/2 a/b/c/3 a/b/c/d/4 same/5; do echo "secret-$file" >"$file"; done
+		give .
+		policy '{ "filesystem": { "allowWrite": [".", "a/b/c", "same"], "denyRead": ["a/b", "a/b/c/d", "same"], "denyWrite": ["a"] } }'
+		capture fenced sh -c 'cat a/1 a/b/2 a/b/c/3 a/b/c/d/4 same/5; touch a/new a/b/c/new a/b/c/d/new same/new top; true'
+		has secret-a/1
+		has secret-a/b/c/3
+		hasnt secret-a/b/2
+		hasnt secret-a/b/c/d/4
+		hasnt secret-same
+		[ -e a/b/c/new ] && [ -e top ]
+		absent a/new a/b/c/d/new same/new
+	done
+}
+
+@test "denying all of home leaves the working directory in it, and what is allowed by name" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p "$HOME/project" "$HOME/.ssh" "$HOME/docs"
+		echo secret >"$HOME/.ssh/key"
+		echo text >"$HOME/docs/page"
+		give "$HOME"
+		policy '{ "filesystem": { "defaultDenyRead": false, "denyRead": ["~"], "allowRead": ["~/docs"], "allowWrite": ["."] } }'
+		cd "$HOME/project"
+		runs fenced sh -c 'touch here; cat ~/docs/page; ls -a ~; cat ~/.ssh/key 2>&1 || true'
+		has text
+		hasnt secret
+		hasnt .ssh$'\n'
+		[ -e here ]
+	done
+}
+
+@test "in home itself, or above it, \".\" opens nothing" {
+	for who in $EVERYONE; do
+		become "$who"
+		echo secret >"$HOME/private"
+		give "$HOME"
+		for place in "$HOME" "$HOME/.." /; do
+			cd "$place"
+			capture fence -d -- sh -c 'cat ~/private; touch ~/new ./new; pwd'
+			hasnt $'\nsecret'
+			has 'opens nothing'
+			absent "$HOME/new"
+		done
+		cd "$HOME"
+		policy '{ "filesystem": { "allowWrite": ["~"] } }'
+		runs fenced sh -c 'cat private; touch new'
+		has secret
+		fails fenced sh -c 'echo >>.bashrc'
+		rm new
+	done
+}
+
+@test "a link that the command could have made opens nothing outside" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p "$HOME/.ssh" real
+		echo secret >"$HOME/.ssh/key"
+		ln -s "$HOME/.ssh" build
+		ln -s real inside
+		give . "$HOME"
+		policy '{ "filesystem": { "allowWrite": [".", "build"] } }'
+		exits 125 fenced cat build/key
+		has "name $HOME/.ssh itself"
+		policy '{ "filesystem": { "allowWrite": ["."], "allowRead": ["b*"] } }'
+		capture fenced cat build/key
+		hasnt secret
+		policy '{ "filesystem": { "allowRead": ["."], "allowWrite": ["inside"] } }'
+		runs fenced touch inside/new
+		# Protective mounts show nothing, either.
+		ln -s "$HOME/.ssh" .vscode
+		policy '{ "filesystem": { "allowWrite": ["."] } }'
+		capture fenced cat .vscode/key
+		hasnt secret
+	done
+}
+
+@test "a protected file that is a link: neither the link nor what it leads to can be changed" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir dotfiles
+		echo old | tee dotfiles/mcp dotfiles/other >/dev/null
+		ln -s dotfiles/mcp .mcp.json
+		give .
+		policy '{ "filesystem": { "allowWrite": ["."] } }'
+		capture fenced sh -c 'rm .mcp.json; mv .mcp.json x; ln -sf dotfiles/other .mcp.json; echo new >.mcp.json; echo new >dotfiles/mcp; cat .mcp.json; touch dotfiles/free'
+		has old
+		[ "$(readlink .mcp.json)" = dotfiles/mcp ]
+		[ "$(cat dotfiles/mcp)" = old ]
+		[ -e dotfiles/free ]
+	done
+}
+
+@test "patterns: ** anywhere, names that look like patterns, everything below a directory" {
+	mkdir -p app/pages deep/x/y/z tree/inner
+	echo secret | tee app/pages/one.key deep/x/y/z/two.key tree/inner/three 'app/[id].tsx' app/i.tsx >/dev/null
+	policy "{ \"filesystem\": { \"denyRead\": [\"**/one.key\", \"$WORK/deep/**/*.key\", \"tree/**\", \"app/[id].tsx\"] } }"
+	capture fenced sh -c 'cat app/pages/one.key deep/x/y/z/two.key tree/inner/three "app/[id].tsx"'
+	hasnt secret
+	runs fenced cat app/i.tsx
+	is secret
+}
+
+@test "files that hold secrets in a project read as empty, until the policy names them" {
+	mkdir -p sub/deep
+	echo secret | tee .env .env.production sub/.env.local >.env.example
+	policy '{ "filesystem": { "allowWrite": ["."] } }'
+	runs fenced cat .env .env.production sub/.env.local
+	is ''
+	fails fenced sh -c 'echo x >>.env'
+	runs fenced cat .env.example
+	is secret
+	policy '{ "filesystem": { "allowWrite": ["."], "allowRead": [".env"] } }'
+	runs fenced cat .env
+	is secret
+}
+
+@test "what is denied for writing and does not exist cannot be made, and leaves nothing" {
+	for who in $EVERYONE; do
+		become "$who"
+		policy '{ "filesystem": { "allowWrite": ["."], "denyWrite": ["plan.md", "new/dir/file", "folder/"] } }'
+		capture fenced sh -c 'echo >plan.md; mkdir -p new/dir; touch new/x folder/x; mv new n; rm -rf new plan.md folder; mkdir folder2'
+		absent plan.md new folder n
+		[ -d folder2 ]
+		assert_nothing_left
+	done
+}
+
+@test "root's files of the system that hold secrets are masked" {
+	become root
+	capture fence -- sh -c 'cat /etc/shadow /etc/gshadow; cat /etc/passwd'
+	has root:
+	hasnt 'root:*'
+	hasnt 'root:$'
+	hasnt 'root:!'
+}
+
+@test "strictDenyRead shows not even the system; allowRead brings what is needed" {
+	policy '{ "filesystem": { "strictDenyRead": true } }'
+	exits 127 fenced true
+	policy '{ "filesystem": { "strictDenyRead": true, "allowRead": ["/bin", "/lib", "/lib64", "/usr/bin", "/usr/lib"] } }'
+	runs fenced sh -c 'ls /usr; ls /etc 2>&1 || true'
+	hasnt share
+}
+
+@test "the bundle, where the proxy's password is, cannot be read from inside" {
+	policy '{ "filesystem": { "allowWrite": ["."] }, "network": { "proxyUrl": "socks5://user:password@127.0.0.1:1" } }'
+	BUNDLE=$WORK/bundle
+	rm -rf "$BUNDLE"
+	runs fence spec --policy "$POLICY" --bundle "$BUNDLE" -- cat bundle/network.json
+	has_mask=$(config --arg b "$BUNDLE" '[.mounts[] | select(.destination == $b)] | length')
+	[ "$has_mask" = 1 ]
+}
+
+# --- system calls, sockets, privileges ---
+
+try_python() {
+	fenced /usr/bin/python3 -c "$@"
+}
+
+@test "unix sockets: refused, opened for named ones, opened for all" {
+	for who in $EVERYONE; do
+		become "$who"
+		start unix as_who /usr/bin/python3 -c "import socket; s = socket.socket(socket.AF_UNIX); s.bind('$WORK/s'); s.listen(); s.accept(); s.accept()"
+		wait_until test -S "$WORK/s"
+		local connect="import socket; socket.socket(socket.AF_UNIX).connect('$WORK/s'); print('connected')"
+		policy '{ "filesystem": { "allowWrite": ["."] } }'
+		fails try_python "$connect"
+		runs try_python 'import socket; a, b = socket.socketpair(); a.send(b"x"); print(b.recv(1))'
+		fails try_python 'import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)'
+		policy "{ \"network\": { \"allowUnixSockets\": [\"$WORK/s\"] } }"
+		runs try_python "$connect"
+		policy '{ "network": { "allowAllUnixSockets": true } }'
+		runs try_python "$connect"
+		stop unix
+		rm -f s
+	done
+}
+
+@test "socket families: only those that can be fenced, also with garbage in the upper half of an argument" {
+	policy '{}'
+	for family in socket.AF_PACKET 40 38 31; do
+		fails try_python "import socket; socket.socket($family, socket.SOCK_RAW)"
+		has 'Operation not permitted'
+	done
+	runs try_python 'import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)'
+	fails try_python 'import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 9)'
+	runs try_python 'import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.syscall(41, ctypes.c_long(0x100000001), 1, 0), ctypes.get_errno())'
+	[ "$(uname -m)" != x86_64 ] || is '-1 1'
+}
+
+@test "syscalls: allowed, denied, and killed for" {
+	local ptrace='import ctypes; l = ctypes.CDLL(None, use_errno=True); print(l.ptrace(0, 0, 0, 0), ctypes.get_errno())'
+	policy '{}'
+	runs try_python "$ptrace"
+	is '-1 1'
+	policy '{ "syscalls": { "allow": ["ptrace"] } }'
+	runs try_python "$ptrace"
+	is '0 0'
+	policy '{ "syscalls": { "deny": ["mkfifo", "mknod", "mknodat"] }, "filesystem": { "allowWrite": ["."] } }'
+	fails fenced mkfifo pipe
+	policy '{ "syscalls": { "action": "kill" } }'
+	exits 159 try_python "$ptrace"
+}
+
+@test "namespaces can be allowed, and still nothing comes to light" {
+	for who in $EVERYONE; do
+		become "$who"
+		echo secret >hidden
+		give .
+		policy '{ "syscalls": { "allow": ["unshare", "mount", "umount2", "setns", "chroot"] }, "filesystem": { "allowWrite": ["."], "denyRead": ["hidden"] } }'
+		capture fenced unshare --user --map-root-user --mount sh -c 'umount hidden; umount -l .; cat hidden; mkdir m; mount --bind . m; cat m/hidden'
+		hasnt secret
+		capture fenced unshare --user --map-root-user --mount sh -c 'echo >>.bashrc; rm .bashrc; true'
+		absent .bashrc
+	done
+}
+
+@test "capabilities: those that are named, and no others" {
+	become root
+	policy '{ "capabilities": ["CAP_NET_BIND_SERVICE"] }'
+	runs fenced grep CapEff /proc/self/status
+	is $'CapEff:\t0000000000000400'
+}
+
+# --- environment and limits ---
+
+@test "the environment: credentials stay out, a list lets pass what it names" {
+	export SOME_TOKEN=t0ken AWS_PROFILE=prod PLAIN=plain LD_PRELOAD_X=1 HTTP_PROXY=http://user:password@192.0.2.1 LC_TIME=C OTHER=other
+	policy '{}'
+	runs fenced env
+	has PLAIN=plain
+	hasnt t0ken
+	hasnt AWS_PROFILE
+	policy '{ "env": { "pass": ["SOME_TOKEN", "PL*"], "deny": ["PLUS"], "set": { "NEW": "a value" } } }'
+	PLUS=1 runs fenced env
+	has SOME_TOKEN=t0ken
+	has PLAIN=plain
+	has 'NEW=a value'
+	has LC_TIME=C
+	hasnt OTHER
+	hasnt PLUS
+	policy '{ "network": { "allowedDomains": ["example.com"] } }'
+	runs fence spec --policy "$POLICY" --bundle "$BUNDLE" -- true
+	! grep -q -e password -e t0ken "$BUNDLE/config.json"
+}
+
+@test "resources become limits" {
+	policy '{ "resources": { "memory": "64M", "cpus": 1.5, "pids": 50 } }'
+	spec --policy "$POLICY"
+	[ "$(config -c '.linux.resources')" = '{"memory":{"limit":67108864},"cpu":{"quota":150000,"period":100000},"pids":{"limit":50}}' ]
+}
