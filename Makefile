@@ -61,7 +61,7 @@ install: all
 # These install what they need first (contrib/setup, Debian and Ubuntu), so the programs are built by a second make.
 run:
 	@contrib/setup build run
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --silent --no-print-directory all
 	@contrib/run-demo $(abspath $(BUILD)/fence)
 
 check:

@@ -379,6 +379,7 @@ static int clone_init(struct creation *creation, struct error *err)
 	if (handshake_pair(&creation->child.handshake, &creation->init.handshake, err) < 0)
 		return -1;
 	describe_init(creation);
+	creation->child.supervised = creation->foreground;
 	if (namespaces->intermediate)
 		return clone_by_intermediate(creation, err);
 	pid = namespaces_clone(namespaces->create, cgroup_clone_into(creation->cgroup),

@@ -2,6 +2,7 @@
 #include "runtime/devices.h"
 
 #include "runtime/mount.h"
+#include "runtime/mount_request.h"
 #include "runtime/path.h"
 #include "spec/cleanup.h"
 
@@ -60,18 +61,31 @@ static int check_present(int directory, const char *name, const struct device *d
 	return 0;
 }
 
-/* Where no node can be made: the host's own, if it is what was asked for. */
-static int bind_device(int directory, const char *name, const struct device *device, struct error *err)
+static int clone_device(const char *path, const struct device *device)
 {
-	_cleanup_close_ int fd = mount_clone(AT_FDCWD, device->path, false, false), target = -1;
+	_cleanup_close_ int fd = mount_clone(AT_FDCWD, path, false, true);
 	struct stat status;
 
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return error_set(err, errno, "cannot bind the host's %s", device->path);
-	if (!is_device(&status, device))
+	return fd >= 0 && fstat(fd, &status) == 0 && is_device(&status, device) ? steal_fd(&fd) : -1;
+}
+
+/* Where no node can be made: the host's own, by the same name or by its numbers (where udev links them). */
+static int bind_device(int directory, const char *name, const struct device *device, struct error *err)
+{
+	_cleanup_close_ int fd = clone_device(device->path, device), target = -1;
+	char numbered[64];
+
+	if (fd < 0) {
+		snprintf(numbered, sizeof(numbered), "/dev/%s/%u:%u",
+			device->type == S_IFBLK ? "block" : "char", device->major, device->minor);
+		fd = clone_device(numbered, device);
+	}
+	if (fd < 0)
 		return error_set(err, 0,
-			"the host's %s is not the device %u:%u, and in a user namespace no other can be made",
-			device->path, device->major, device->minor);
+			"the host has no %s that is the device %u:%u (nor a link %s), and in a user "
+			"namespace no "
+			"device can be made",
+			device->path, device->major, device->minor, numbered);
 	target = openat(directory, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (target < 0 && errno == EEXIST)
 		target = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -142,19 +156,12 @@ static int make_links(int directory, struct error *err)
 }
 
 /* A /dev that is bound from the host is as its owner wants it. */
-static bool dev_is_bound(const struct oci_config *config)
+static bool dev_is_bound(const struct rootfs_context *context)
 {
-	for (size_t i = 0; i < config->mounts.count; i++) {
-		const struct oci_mount *mount = &config->mounts.items[i];
-
-		if (strcmp(mount->destination, "/dev") == 0 && mount->type &&
-			strcmp(mount->type, "bind") == 0)
+	for (size_t i = 0; i < context->config->mounts.count; i++)
+		if (context->requests[i].options.bind &&
+			strcmp(context->requests[i].destination, "/dev") == 0)
 			return true;
-		for (size_t j = 0; strcmp(mount->destination, "/dev") == 0 && j < mount->options.count; j++)
-			if (strcmp(mount->options.items[j], "bind") == 0 ||
-				strcmp(mount->options.items[j], "rbind") == 0)
-				return true;
-	}
 	return false;
 }
 
@@ -166,7 +173,7 @@ int devices_make(const struct rootfs_context *context, struct error *err)
 	for (size_t i = 0; linux && i < linux->devices.count; i++)
 		if (make_asked(context, i, err) < 0)
 			return -1;
-	if (dev_is_bound(context->config))
+	if (dev_is_bound(context))
 		return 0;
 	dev = path_make_in_root(context->root_fd, "/dev", S_IFDIR, err);
 	if (dev < 0)

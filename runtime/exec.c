@@ -232,6 +232,7 @@ static int clone_process(struct execution *execution, struct error *err)
 	if (handshake_pair(&child->handshake, &execution->theirs, err) < 0)
 		return -1;
 	execution->launch.handshake = execution->theirs;
+	child->supervised = !execution->options->detach;
 	if (execution->user_namespace)
 		return clone_by_intermediate(execution, err);
 	/* Only our children are meant: we stay. */

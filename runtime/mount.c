@@ -48,9 +48,11 @@ static unsigned long flags_for(uint64_t attributes)
 
 /* ---- new file systems ---- */
 
-static bool fits_fsconfig(const struct mount_options *options)
+static bool fits_fsconfig(const char *source, const struct mount_options *options)
 {
 	if (options->superblock.set & (MS_I_VERSION | MS_POSIXACL))
+		return false;
+	if (source && strlen(source) > FSCONFIG_VALUE_MAX)
 		return false;
 	for (size_t i = 0; i < options->data.count; i++) {
 		const char *value = strchr(options->data.items[i], '=');
@@ -136,7 +138,7 @@ int mount_create(const char *type, const char *source, const struct mount_option
 	_cleanup_close_ int context = -1;
 
 	*fd = -1;
-	if (!fits_fsconfig(options))
+	if (!fits_fsconfig(source, options))
 		return 0;
 	context = call_fsopen(type, FSOPEN_CLOEXEC);
 	if (context < 0)

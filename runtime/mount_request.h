@@ -8,8 +8,8 @@
 
 struct mount_request {
 	const struct oci_mount *mount;
-	size_t index; /* in `mounts` */
-	const char *destination;
+	size_t index;		 /* in `mounts` */
+	const char *destination; /* in the rootfs */
 	struct mount_options options;
 	int source_fd; /* a detached mount that the parent made, or -1 */
 	int later_fd;  /* a mount that becomes read-only when all others are in place, or -1 */

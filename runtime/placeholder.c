@@ -101,7 +101,7 @@ static void claim_one(struct registry *registry, const char *path, const char *i
 	struct stat status;
 
 	if (!entry && look(registry->arena, path, &status))
-		return; /* not ours: it is there by itself */
+		return; /* not a placeholder: it is there by itself */
 	if (!entry) {
 		entry = json_new_object(registry->arena);
 		json_set(registry->arena, entry, "holders", json_new_array(registry->arena));
@@ -113,11 +113,26 @@ static void claim_one(struct registry *registry, const char *path, const char *i
 	registry->changed = true;
 }
 
+/* What a placeholder lies in may be another container's placeholder, or vanish with that before ours is made. */
+static void claim_with_parents(struct registry *registry, const char *path, const char *id, const char **done)
+{
+	const char *last = strrchr(path, '/'), *slash;
+	size_t parents = (size_t)(last - path);
+
+	/* Neighbours have the same parents. */
+	if (!*done || strncmp(*done, path, parents + 1) != 0 || strchr(*done + parents + 1, '/'))
+		for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/'))
+			claim_one(registry, arena_strndup(registry->arena, path, (size_t)(slash - path)), id);
+	claim_one(registry, path, id);
+	*done = path;
+}
+
 int placeholders_claim(struct arena *arena, const char *root, const char *id, const struct oci_config *config,
 	struct error *err)
 {
 	const char *annotation = oci_annotation(config, ANNOTATION_PLACEHOLDERS);
 	_cleanup_registry_ struct registry registry = { .root = -1 };
+	const char *done = NULL;
 	struct json *paths;
 
 	if (!annotation)
@@ -134,7 +149,7 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 
 		if (path->type != JSON_STRING || path->string[0] != '/')
 			return error_set(err, 0, ANNOTATION_PLACEHOLDERS "[%zu] is not an absolute path", i);
-		claim_one(&registry, path->string, id);
+		claim_with_parents(&registry, path->string, id, &done);
 	}
 	return registry_save(&registry, err);
 }

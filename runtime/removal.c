@@ -25,14 +25,18 @@ static void run_poststop(const struct state *state, const struct oci_config *con
 int removal_run(struct arena *arena, const struct state_directory *directory, const struct state *state,
 	struct cgroup *cgroup, const struct oci_config *config, struct error *err)
 {
-	if (cgroup) {
-		cgroup_kill(cgroup, SIGKILL, NULL);
-		if (cgroup_destroy(cgroup, err) < 0)
-			return -1;
-	}
-	if (placeholders_release(arena, directory->root, directory->id, err) < 0)
-		return -1;
+	struct error first = { 0 };
+	bool failed = false;
+
+	cgroup_kill(cgroup, SIGKILL, NULL);
+	if (cgroup_destroy(cgroup, &first) < 0)
+		failed = true;
+	if (placeholders_release(arena, directory->root, directory->id, failed ? err : &first) < 0)
+		failed = true;
 	if (state && state->pid.set && config)
 		run_poststop(state, config);
-	return state_remove(directory, err);
+	if (!failed)
+		return state_remove(directory, err);
+	*err = first;
+	return -1;
 }

@@ -33,16 +33,17 @@ const char *rootfs_path(const struct rootfs_context *context)
 }
 
 /* What follows the rootfs' own path on the host; NULL if `path` is not below it. */
-static const char *below_root(const struct rootfs_context *context, const char *path)
+static const char *below(const char *root, const char *path)
 {
-	const char *root = rootfs_path(context);
 	size_t length = strlen(root);
 
 	return strncmp(path, root, length) == 0 && path[length] == '/' ? path + length : NULL;
 }
 
+/* What the child is not allowed to open, or would find unshared. But in the rootfs itself a source may be something that is
+ * yet to be mounted. */
 static bool is_for_parent(
-	const struct rootfs_context *context, const struct mount_request *request, bool shared)
+	const struct rootfs_context *context, const struct mount_request *request, const char *root)
 {
 	const struct mount_options *options = &request->options;
 
@@ -50,36 +51,32 @@ static bool is_for_parent(
 		return false;
 	if (options->idmap)
 		return true;
-	/* In the rootfs itself it may be something that is yet to be mounted. */
-	return (context->user_namespace || shared) &&
-	       !below_root(context, mount_request_source(context, request));
+	return (context->user_namespace || root_is_shared(context->config)) &&
+	       !below(root, mount_request_source(context, request));
 }
 
-/* What the child is not allowed to, or would find unshared. Where we are not either, the child tries. */
+/* Where we are not allowed to either, the child tries. */
 static int open_source(struct rootfs_context *context, struct mount_request *request, struct error *err)
 {
-	bool shared = root_is_shared(context->config);
-
-	if (!is_for_parent(context, request, shared))
-		return 0;
 	request->source_fd = mount_request_clone(context, request, err);
 	if (request->source_fd < 0)
 		return err->number == EPERM && !request->options.idmap ? 0 : -1;
-	if (!shared && mount_set_propagation(request->source_fd, MS_SLAVE, true) < 0 && errno != ENOSYS)
+	if (!root_is_shared(context->config) &&
+		mount_set_propagation(request->source_fd, MS_SLAVE, true) < 0 && errno != ENOSYS)
 		return error_set(err, errno, "mounts[%zu].source: cannot make it a slave", request->index);
 	return 0;
 }
 
 /* A destination that begins with the rootfs' path on the host is one inside: callers of runc's rely on that. */
-static struct mount_request request_for(const struct rootfs_context *context, size_t index)
+static struct mount_request request_for(const struct rootfs_context *context, size_t index, const char *root)
 {
 	const struct oci_mount *mount = &context->config->mounts.items[index];
-	const char *below = below_root(context, mount->destination);
+	const char *inside = below(root, mount->destination);
 
 	return (struct mount_request){
 		.mount = mount,
 		.index = index,
-		.destination = below ? below : mount->destination,
+		.destination = inside ? inside : mount->destination,
 		.source_fd = -1,
 		.later_fd = -1,
 	};
@@ -87,16 +84,17 @@ static struct mount_request request_for(const struct rootfs_context *context, si
 
 int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 {
+	const char *root = rootfs_path(context);
 	size_t count = context->config->mounts.count;
 
 	context->requests = arena_array(context->arena, count, sizeof(*context->requests));
 	for (size_t i = 0; i < count; i++)
-		context->requests[i] = request_for(context, i);
+		context->requests[i] = request_for(context, i, root);
 	for (size_t i = 0; i < count; i++) {
 		struct mount_request *request = &context->requests[i];
 
 		if (mount_options_read(context->arena, request->mount, i, &request->options, err) < 0 ||
-			open_source(context, request, err) < 0) {
+			(is_for_parent(context, request, root) && open_source(context, request, err) < 0)) {
 			rootfs_close_sources(context);
 			return -1;
 		}

@@ -3,6 +3,7 @@
 
 #include "runtime/console.h"
 #include "runtime/namespaces.h"
+#include "runtime/supervise.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
@@ -101,6 +102,8 @@ int spawn_send_program(struct spawned *spawned, struct error *err)
 		memcpy(payload, program, sizeof(*program));
 		memcpy(payload + sizeof(*program), program->instructions, program->length);
 	}
+	if (spawned->supervised)
+		supervise_begin();
 	return handshake_send(spawned->handshake, MESSAGE_PROGRAM, payload, length, -1, err);
 }
 

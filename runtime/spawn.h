@@ -16,6 +16,7 @@ struct spawned {
 	int handshake;	    /* our end */
 	int console_master; /* the terminal, when it is ours to relay; or -1 */
 	int exit_status;    /* with an error: 126, 127 or -1 */
+	bool supervised;    /* supervise() will follow */
 	struct seccomp_program program;
 };
 #define SPAWNED_NONE                                                                             \

@@ -24,15 +24,27 @@ struct supervision {
 	bool asked_to_end;
 };
 
-static int open_signals(struct supervision *supervision, struct error *err)
+static sigset_t forwarded_set(void)
 {
 	sigset_t set;
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(forwarded); i++)
 		sigaddset(&set, forwarded[i]);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return error_set(err, errno, "cannot block signals");
+	return set;
+}
+
+void supervise_begin(void)
+{
+	sigset_t set = forwarded_set();
+
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static int open_signals(struct supervision *supervision, struct error *err)
+{
+	sigset_t set = forwarded_set();
+
 	supervision->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return supervision->signals < 0 ? error_set(err, errno, "cannot make a signal fd") : 0;
 }

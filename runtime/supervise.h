@@ -15,6 +15,9 @@ struct supervised {
 	bool shares_session; /* what our terminal sends, it gets by itself */
 };
 
+/* To be called before the child can execute anything: from then on signals wait for supervise(). */
+void supervise_begin(void);
+
 /* Passes signals on until the child ends; a second SIGINT or SIGTERM kills it. *exit_status is its own, or 128+signal. */
 int supervise(const struct supervised *child, int *exit_status, struct error *err);
 

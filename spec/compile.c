@@ -124,6 +124,16 @@ static void compile_way_out(struct compilation *compilation)
 			: arena_printf(compilation->arena, "%s/network.json", invocation->bundle));
 }
 
+/* The hook opens it, in another directory. */
+static const char *absolute_path(const struct compilation *compilation, const char *path)
+{
+	if (!path || *path == '/')
+		return path;
+	if (*path == '~' && compilation->facts->home)
+		return arena_printf(compilation->arena, "%s%s", compilation->facts->home, path + 1);
+	return arena_printf(compilation->arena, "%s/%s", compilation->facts->cwd.path, path);
+}
+
 int compile_command(struct arena *arena, const struct policy *policy, const struct facts *facts,
 	const struct invocation *invocation, struct compiled *compiled, struct error *err)
 {
@@ -141,6 +151,8 @@ int compile_command(struct arena *arena, const struct policy *policy, const stru
 	policy_notes(arena, policy, &compiled->notes);
 	compiled->network = network_of_policy(arena, policy);
 	compilation.has_network = compiled->network != NULL;
+	if (compiled->network)
+		compiled->network->log = absolute_path(&compilation, compiled->network->log);
 	if (compile_network(&compilation, err) < 0)
 		return -1;
 

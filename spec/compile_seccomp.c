@@ -170,8 +170,9 @@ void add_seccomp_refusals(struct arena *arena, const struct policy *policy, bool
 		if (!applies(conditional, policy, refuse_unix_sockets) ||
 			string_list_has(&calls->deny, conditional->name))
 			continue;
-		/* Not "kill": programs ask for other families to see whether the kernel has them. */
-		rule = add_rule(arena, seccomp, "SCMP_ACT_ERRNO", EPERM);
+		/* Not "kill": programs ask for other families to see whether the kernel has them, and cope with this answer. */
+		rule = add_rule(arena, seccomp, "SCMP_ACT_ERRNO",
+			strcmp(conditional->name, "socket") == 0 ? EAFNOSUPPORT : EPERM);
 		string_list_add(arena, &rule->names, conditional->name);
 		for (size_t j = 0; j < conditional->count; j++)
 			add_condition(arena, rule, &conditional->conditions[j]);

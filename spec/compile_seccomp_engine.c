@@ -115,6 +115,33 @@ static bool join(struct arena *arena, const struct oci_seccomp_rule *rule, const
 	return true;
 }
 
+static bool same_rule(const struct oci_seccomp_rule *a, const struct oci_seccomp_rule *b)
+{
+	if (a->names.count != b->names.count || a->args.count != b->args.count ||
+		strcmp(a->action, b->action) != 0)
+		return false;
+	for (size_t i = 0; i < a->names.count; i++)
+		if (strcmp(a->names.items[i], b->names.items[i]) != 0)
+			return false;
+	for (size_t i = 0; i < a->args.count; i++) {
+		const struct oci_seccomp_argument *left = &a->args.items[i], *right = &b->args.items[i];
+
+		if (left->index.value != right->index.value || left->value.value != right->value.value ||
+			left->value_two.value != right->value_two.value || strcmp(left->op, right->op) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Runtimes refuse a rule that is there twice. */
+static void add_once(struct arena *arena, struct oci_seccomp *seccomp, struct oci_seccomp_rule rule)
+{
+	for (size_t i = 0; i < seccomp->syscalls.count; i++)
+		if (same_rule(&seccomp->syscalls.items[i], &rule))
+			return;
+	PUSH(arena, &seccomp->syscalls, rule);
+}
+
 static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const char *name,
 	const struct form *forms, size_t count)
 {
@@ -135,7 +162,7 @@ static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const c
 			if (!join(arena, &rule, &forms[j], &joined))
 				continue;
 			string_list_add(arena, &joined.names, name);
-			PUSH(arena, &seccomp->syscalls, joined);
+			add_once(arena, seccomp, joined);
 		}
 	}
 }

@@ -347,6 +347,10 @@ void policy_notes(struct arena *arena, const struct policy *policy, struct strin
 			"network.socksProxyPort does nothing: no port of the host is listened on" },
 		{ policy->filesystem->wsl_interop, "filesystem.wslInterop does nothing: Windows programs "
 						   "cannot be started from a sandbox" },
+		{ policy->command->runtime_exec_policy,
+			"command.runtimeExecPolicy does nothing: commands are judged before they start; what "
+			"they start is held by files, "
+			"system calls and network" },
 		{ policy->allow_pty.set,
 			"allowPty does nothing: each sandbox has pseudo-terminals of its own" },
 		{ policy->ignore_violations,

@@ -116,14 +116,15 @@ static bool is_assignment(const char *word)
 
 	while (isalnum((unsigned char)word[name]) || word[name] == '_')
 		name++;
-	return name && !isdigit((unsigned char)*word) && (word[name] == '=' || strncmp(word + name, "+=", 2) == 0);
+	return name && !isdigit((unsigned char)*word) &&
+	       (word[name] == '=' || strncmp(word + name, "+=", 2) == 0);
 }
 
 static void remember(struct parser *parser, const char *assignment)
 {
 	size_t length = strcspn(assignment, "=");
-	struct string_pair *pair = arena_push(
-		parser->arena, &parser->variables.items, &parser->variables.count, sizeof(*pair));
+	struct string_pair *pair =
+		arena_push(parser->arena, &parser->variables.items, &parser->variables.count, sizeof(*pair));
 
 	pair->key = arena_strndup(parser->arena, assignment, length);
 	pair->value = assignment + length + 1;
@@ -134,42 +135,68 @@ static void end_command(struct parser *parser, bool pipe)
 	struct shell_commands *commands = parser->commands;
 
 	end_word(parser);
-	for (size_t i = 0; i < parser->command.words.count && is_assignment(parser->command.words.items[i]); i++)
+	for (size_t i = 0; i < parser->command.words.count && is_assignment(parser->command.words.items[i]);
+		i++)
 		remember(parser, parser->command.words.items[i]);
 	if (parser->command.words.count)
-		*(struct shell_command *)arena_push(
-			parser->arena, &commands->items, &commands->count, sizeof(*commands->items)) = parser->command;
+		*(struct shell_command *)arena_push(parser->arena, &commands->items, &commands->count,
+			sizeof(*commands->items)) = parser->command;
 	parser->command = (struct shell_command){ .reads_previous = pipe };
 	parser->redirection = NO_REDIRECTION;
 }
 
 /* Substitutions */
 
-/* Behind the closing character that belongs to the one just read; quotes are passed over. */
+static const char *find_end(const char *p, char open, char close);
+
+/* Behind the quoted text whose opening quote is at `p`. */
+static const char *skip_quoted(const char *p)
+{
+	char quote = *p++;
+
+	while (*p && *p != quote) {
+		if (quote == '"' && *p == '\\' && p[1]) {
+			p += 2;
+		} else if (quote == '"' && *p == '$' && p[1] == '(') {
+			p = find_end(p + 2, '(', ')');
+			p += *p != '\0';
+		} else {
+			p++;
+		}
+	}
+	return *p ? p + 1 : p;
+}
+
+/* The closing character that belongs to the opening one just read, or the end of the text. */
 static const char *find_end(const char *p, char open, char close)
 {
 	unsigned int level = 1;
 
-	for (; *p; p++) {
+	while (*p) {
 		if (*p == '\\' && p[1]) {
-			p++;
-		} else if (*p == '\'' && close != '`') {
-			p += 1 + strcspn(p + 1, "'");
-			if (!*p)
-				break;
-		} else if (*p == close && --level == 0) {
-			return p;
-		} else if (*p == open && open != close) {
-			level++;
+			p += 2;
+			continue;
 		}
+		if (close != '`' && (*p == '\'' || *p == '"')) {
+			p = skip_quoted(p);
+			continue;
+		}
+		if (*p == close && --level == 0)
+			return p;
+		if (*p == open && open != close)
+			level++;
+		p++;
 	}
 	return p;
 }
 
 static void parse_inner(struct parser *parser, const char *text)
 {
-	struct parser inner = { .arena = parser->arena, .commands = parser->commands, .p = text,
-		.depth = parser->depth + 1, .variables = parser->variables,
+	struct parser inner = { .arena = parser->arena,
+		.commands = parser->commands,
+		.p = text,
+		.depth = parser->depth + 1,
+		.variables = parser->variables,
 		.line_start = parser->commands->count };
 
 	if (inner.depth > DEPTH_MAX) {
@@ -179,8 +206,8 @@ static void parse_inner(struct parser *parser, const char *text)
 	/* Its own list: the outer one must not grow into the same memory. */
 	inner.variables = (struct string_map){ 0 };
 	for (size_t i = 0; i < parser->variables.count; i++)
-		*(struct string_pair *)arena_push(parser->arena, &inner.variables.items, &inner.variables.count,
-			sizeof(struct string_pair)) = parser->variables.items[i];
+		*(struct string_pair *)arena_push(parser->arena, &inner.variables.items,
+			&inner.variables.count, sizeof(struct string_pair)) = parser->variables.items[i];
 	parse(&inner);
 }
 
@@ -267,12 +294,14 @@ static void dollar(struct parser *parser, bool in_quotes)
 		substitute(parser, '(', ')');
 	} else if (*p == '{') {
 		const char *end = find_end(p + 1, '{', '}');
-		size_t name = strspn(p + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+		size_t name =
+			strspn(p + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
 		add_value(parser, value_of(parser, p + 1, name), !in_quotes);
 		/* ${x:-$(command)} */
 		if (p + 1 + name < end && strpbrk(p, "$`"))
-			parse_inner(parser, arena_printf(parser->arena, ": %.*s", (int)(end - p - 1 - (ptrdiff_t)name), p + 1 + name));
+			parse_inner(parser, arena_printf(parser->arena, ": %.*s",
+						    (int)(end - p - 1 - (ptrdiff_t)name), p + 1 + name));
 		parser->in_word = true;
 		parser->p = *end ? end + 1 : end;
 	} else if (*p == '\'' && !in_quotes) {
@@ -332,11 +361,14 @@ static void single_quoted(struct parser *parser)
 static void redirect(struct parser *parser)
 {
 	bool number = parser->in_word && !parser->quoted && parser->length &&
-		      strspn(arena_strndup(parser->arena, parser->word, parser->length), "0123456789") == parser->length;
+		      strspn(arena_strndup(parser->arena, parser->word, parser->length), "0123456789") ==
+			      parser->length;
 	char first = *parser->p;
 
-	if (number)
-		parser->in_word = parser->length = 0;
+	if (number) {
+		parser->in_word = false;
+		parser->length = 0;
+	}
 	if (parser->p[1] == '(') {
 		parser->p += 2;
 		substitute(parser, '(', ')');
@@ -452,7 +484,9 @@ static void parse(struct parser *parser)
 
 void shell_split(struct arena *arena, const char *line, struct shell_commands *commands)
 {
-	struct parser parser = { .arena = arena, .commands = commands, .p = line, .line_start = commands->count };
+	struct parser parser = {
+		.arena = arena, .commands = commands, .p = line, .line_start = commands->count
+	};
 
 	parse(&parser);
 }

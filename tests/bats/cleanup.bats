@@ -120,7 +120,7 @@ inits() {
 		exits 127 fence --proxy socks5://127.0.0.1:1 -- no-such-command
 		exits 125 fence --proxy nonsense -- true
 		exits 125 fence -p 70000 -- true
-		start holder socat TCP-LISTEN:9090,bind=127.0.0.1,fork /dev/null
+		start holder socat TCP-LISTEN:9090,bind=127.0.0.1,fork,reuseaddr /dev/null
 		wait_for_port 127.0.0.1 9090
 		exits 125 fence -p 9090 -- true # in use
 		stop "$STARTED"

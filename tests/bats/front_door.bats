@@ -699,6 +699,15 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 	done
 }
 
+@test "as root of a user namespace that somebody else made, as in a rootless container" {
+	become user
+	policy
+	runs as_who unshare --map-root-user --mount "$FENCE" --policy "$POLICY" -- sh -c 'id -u; touch new'
+	is 0
+	[ "$(stat -c %U new)" = "$TEST_USER" ]
+	assert_nothing_left
+}
+
 @test "/etc/resolv.conf as a link across mounts (WSL) is readable" {
 	host_namespace
 	private_etc

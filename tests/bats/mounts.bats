@@ -453,6 +453,21 @@ idmapped_source() {
 	refuses 'mounts[6].source'
 }
 
+@test "id-mapped mounts with the mappings of a user namespace that is joined" {
+	idmapped_source
+	make_bundle '.linux.namespaces += [{"type": "user"}] |
+		.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+	chown 100000:100000 "$BUNDLE/rootfs"
+	bundle_args tail -f /dev/null
+	runs fence --root "$STATE" run --detach --pid-file "$TEST_DIR/pid" --bundle "$BUNDLE" "$ID-other"
+	edit_config --arg path "/proc/$(cat "$TEST_DIR/pid")/ns/user" \
+		'del(.linux.uidMappings, .linux.gidMappings) | (.linux.namespaces[] | select(.type == "user")).path = $path'
+	bind /x idmap
+	inside 'stat -c "%u %g" /x/mine'
+	is '1000 1000'
+	runs fence --root "$STATE" delete --force "$ID-other"
+}
+
 # --- user namespaces of root's ---
 
 @test "root can bind what the container's user namespace could not reach" {
@@ -557,6 +572,18 @@ idmapped_source() {
 	refuses '/dev/no-such-device'
 }
 
+@test "a device in a user namespace by another name" {
+	become user
+	make_bundle '.linux.devices = [{"path": "/dev/other-zero", "type": "c", "major": 1, "minor": 5}]'
+	bundle_args stat -c %t:%T /dev/other-zero
+	mkdir "$TEST_DIR/dev"
+	runs unshare --mount sh -c '
+		mount -t tmpfs tmpfs "$0" && mkdir "$0/char" && ln -s ../zero "$0/char/1:5"
+		for name in null zero full random urandom tty; do touch "$0/$name" && mount --bind "/dev/$name" "$0/$name" || exit; done
+		mount --rbind "$0" /dev && exec "$@"' "$TEST_DIR/dev" "${AS_USER[@]}" "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	is 1:5
+}
+
 @test "something else where a device should be" {
 	make_bundle '.linux.devices = [{"path": "/file", "type": "c", "major": 1, "minor": 3}]'
 	echo x >"$BUNDLE/rootfs/file"
@@ -590,7 +617,7 @@ idmapped_source() {
 @test "masked paths" {
 	for who in $EVERYONE; do
 		become "$who"
-		make_bundle '.linux.maskedPaths += ["/secret/file", "/secret/dir", "/link", "/not/there", "/bin/busybox/x", "/a/b/..", "/secret/second"]'
+		make_bundle '.linux.maskedPaths += ["/secret/file", "/secret/file", "/secret/dir", "/link", "/not/there", "/bin/busybox/x", "/a/b/..", "/secret/second"]'
 		mkdir -p "$BUNDLE/rootfs/secret/dir" "$BUNDLE/rootfs/secret/second" "$BUNDLE/rootfs/linked"
 		echo secret | tee "$BUNDLE/rootfs/secret/file" "$BUNDLE/rootfs/secret/dir/file" \
 			"$BUNDLE/rootfs/secret/second/file" >"$BUNDLE/rootfs/linked/file"
