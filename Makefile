@@ -11,6 +11,7 @@
 PREFIX      ?= /usr/local
 BINDIR      ?= $(PREFIX)/bin
 LIBEXECDIR  ?= $(PREFIX)/libexec
+DATADIR     ?= $(PREFIX)/share
 VERSION     := 0.1.0
 
 CC          ?= cc
@@ -29,7 +30,9 @@ ALL_CFLAGS  := -std=gnu11 -fPIE $(WARNINGS) $(HARDENING) $(SANITIZERS) -MMD -MP
 
 # fence itself is linked statically: it starts in a third of the time, and no library of a container's can ever be
 # loaded into it. The hook is dynamic, since Debian has no static libmnl and it resolves names with libc.
-STATIC      := $(if $(SANITIZE),-pie,-static-pie)
+# Where there is one, the entry point is runtime/seal_entry.c's.
+ENTRY       := $(if $(filter x86_64-% aarch64-%,$(shell $(CC) -dumpmachine)),-Wl$(comma)-e$(comma)seal_entry)
+STATIC      := $(if $(SANITIZE),-pie,-static-pie $(ENTRY))
 LDFLAGS_ALL := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--gc-sections $(SANITIZERS)
 FENCE_LIBS  := $(if $(SANITIZE),-lseccomp -lcap -lyajl,-lseccomp -lcap -lyajl_s)
 HOOK_LIBS   := -lmnl -lyajl
@@ -57,6 +60,8 @@ $(BUILD)/%.o: %.c
 install: all
 	install -D -m 0755 $(BUILD)/fence $(DESTDIR)$(BINDIR)/fence
 	install -D -m 0755 $(BUILD)/fence-network $(DESTDIR)$(LIBEXECDIR)/fence/fence-network
+	install -D -m 0644 contrib/man/fence.1 $(DESTDIR)$(DATADIR)/man/man1/fence.1
+	install -D -m 0644 contrib/completions/fence.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/fence
 
 # These install what they need first (contrib/setup, Debian and Ubuntu), so the programs are built by a second make.
 run:

@@ -73,7 +73,8 @@ static int write_entry(int bundle_fd, const struct bundle_entry *entry, struct e
 	return error_set(err, 0, "%s: a bundle entry of unknown kind", entry->path);
 }
 
-int bundle_write(struct arena *arena, int bundle_fd, const struct compiled *compiled, struct error *err)
+int bundle_write_entries(
+	struct arena *arena, int bundle_fd, const struct compiled *compiled, struct error *err)
 {
 	const char *text;
 	size_t length, i;
@@ -81,13 +82,19 @@ int bundle_write(struct arena *arena, int bundle_fd, const struct compiled *comp
 	for (i = 0; i < compiled->entries.count; i++)
 		if (write_entry(bundle_fd, &compiled->entries.items[i], err) < 0)
 			return -1;
-	if (compiled->network) {
-		text = json_format(arena, network_file_write(arena, compiled->network), true, &length);
-		if (bundle_write_file(bundle_fd, "network.json", text, length, 0600, err) < 0)
-			return -1;
-	}
-	text = json_format(arena, oci_config_write(arena, compiled->config), true, &length);
-	return bundle_write_file(bundle_fd, "config.json", text, length, 0644, err);
+	if (!compiled->network)
+		return 0;
+	text = json_format(arena, network_file_write(arena, compiled->network), true, &length);
+	return bundle_write_file(bundle_fd, "network.json", text, length, 0600, err);
+}
+
+int bundle_write_config(struct arena *arena, int directory_fd, const char *path,
+	const struct oci_config *config, struct error *err)
+{
+	size_t length;
+	const char *text = json_format(arena, oci_config_write(arena, config), true, &length);
+
+	return bundle_write_file(directory_fd, path, text, length, 0644, err);
 }
 
 static int remove_contents(int fd, dev_t device, struct error *err)

@@ -9,8 +9,11 @@
 /* Makes `path` (or takes an empty directory that is there) and returns its fd, or -1. */
 int bundle_open(const char *path, struct error *err);
 
-/* Writes everything; config.json 0644, network.json 0600. */
-int bundle_write(struct arena *arena, int bundle_fd, const struct compiled *compiled, struct error *err);
+/* All but config.json; network.json is 0600. */
+int bundle_write_entries(
+	struct arena *arena, int bundle_fd, const struct compiled *compiled, struct error *err);
+int bundle_write_config(struct arena *arena, int directory_fd, const char *path,
+	const struct oci_config *config, struct error *err);
 
 /* Writes one new file below `directory_fd`; an existing one is an error. */
 int bundle_write_file(int directory_fd, const char *path, const char *content, size_t length, mode_t mode,

@@ -102,66 +102,57 @@ static int parse_sets(const struct oci_capabilities *capabilities, struct sets *
 	return 0;
 }
 
-/* PR_CAPBSET_READ fails for a number that the kernel does not know. */
-static uint64_t bounding_set(size_t *known)
-{
-	uint64_t mask = 0;
-	size_t number;
-
-	for (number = 0; number < ARRAY_SIZE(names); number++) {
-		int in_set = prctl(PR_CAPBSET_READ, number, 0, 0, 0);
-
-		if (in_set < 0)
-			break;
-		if (in_set)
-			mask |= BIT(number);
-	}
-	*known = number;
-	return mask;
-}
-
 const char *const *capability_names(size_t *count)
 {
-	bounding_set(count);
+	/* It fails for a number that the kernel does not know. */
+	for (*count = 0; *count < ARRAY_SIZE(names); (*count)++)
+		if (prctl(PR_CAPBSET_READ, *count, 0, 0, 0) < 0)
+			break;
 	return names;
 }
 
 bool capabilities_lacking(const struct oci_capabilities *capabilities, char *text, size_t size)
 {
 	struct sets sets;
-	size_t known, used = 0;
-	uint64_t lacking;
+	bool lacking = false;
+	size_t used = 0;
+	uint64_t wanted;
 
 	if (size)
 		text[0] = '\0';
 	if (parse_sets(capabilities, &sets, NULL) < 0)
 		return false; /* capabilities_drop_bounding() will say why */
-	lacking = (sets.bounding | sets.effective | sets.inheritable | sets.permitted | sets.ambient) &
-		  ~bounding_set(&known);
-	for (size_t number = 0; number < ARRAY_SIZE(names) && used < size; number++)
-		if (lacking & BIT(number))
+	wanted = sets.bounding | sets.effective | sets.inheritable | sets.permitted | sets.ambient;
+	for (size_t number = 0; number < ARRAY_SIZE(names); number++) {
+		if (!(wanted & BIT(number)) || prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)
+			continue;
+		lacking = true;
+		if (used < size)
 			used += snprintf(text + used, size - used, "%s%s", used ? ", " : "", names[number]);
-	return lacking != 0;
+	}
+	return lacking;
+}
+
+/* One that is not there needs no privilege to stay away, and one that the kernel does not know needs nothing. */
+static int drop_bounding(size_t number)
+{
+	if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0 || errno == EINVAL)
+		return 0;
+	return prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 0 ? 0 : -1;
 }
 
 int capabilities_drop_bounding(const struct oci_capabilities *capabilities, struct error *err)
 {
 	struct sets sets;
-	size_t known;
-	uint64_t present;
 
 	if (parse_sets(capabilities, &sets, err) < 0)
 		return -1;
-	present = bounding_set(&known);
-	for (size_t number = 0; number < known; number++) {
-		if (!(present & BIT(number)) || (sets.bounding & BIT(number)))
-			continue;
-		if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0)
-			return error_set(err, errno,
+	for (size_t number = 0; number < ARRAY_SIZE(names); number++)
+		if (!(sets.bounding & BIT(number)) && drop_bounding(number) < 0)
+			return error_set(err, EPERM,
 				"process.capabilities.bounding: cannot drop %s, which needs CAP_SETPCAP "
 				"in the container's user namespace",
 				names[number]);
-	}
 	/* One that our table does not name must not stay either. */
 	for (size_t number = ARRAY_SIZE(names); prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1; number++)
 		if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0)

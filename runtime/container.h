@@ -25,8 +25,8 @@ struct container_options {
 	enum cgroup_manager cgroup_manager;
 
 	/* For the front door, whose bundle lives in the state directory. Called once the id is taken and cleaning up is
-	 * guaranteed, with the state directory's path and fd: it writes a bundle (config.json included) to the new
-	 * directory "bundle" in it and returns the config. NULL: bundle/config.json is read. */
+	 * guaranteed, with the state directory's path and fd: it writes a bundle to the new
+	 * directory "bundle" in it, all but config.json, and returns the config. NULL: bundle/config.json is read. */
 	int (*prepare)(void *data, struct arena *arena, const char *state_directory, int state_fd,
 		struct oci_config **config, struct error *err);
 	void *prepare_data;

@@ -1,5 +1,5 @@
 /* See creation.h. The order is dictated by what must be on record before it exists, and by what can be done while the init
- * process is busy mounting: writing its maps, moving it to its cgroup, compiling seccomp. */
+ * process is busy mounting: writing down its pid, compiling seccomp. */
 #include "runtime/creation.h"
 
 #include "runtime/bundle.h"
@@ -184,24 +184,6 @@ static const char *now(struct arena *arena)
 	return arena_printf(arena, "%s.%09ldZ", text, time.tv_nsec);
 }
 
-/* Root of an outer user namespace, as in rootless podman, has no more say over cgroups than its owner. */
-static bool is_rootless(void)
-{
-	_cleanup_close_ int fd = -1;
-	unsigned int inside, outside, size;
-	char text[128];
-	ssize_t length;
-
-	if (geteuid() != 0)
-		return true;
-	fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
-	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (length <= 0)
-		return false;
-	text[length] = '\0';
-	return sscanf(text, "%u %u %u", &inside, &outside, &size) != 3 || outside != 0 || size != 4294967295U;
-}
-
 static int locate_cgroup(struct creation *creation, struct error *err)
 {
 	const struct container_options *options = creation->options;
@@ -223,7 +205,7 @@ static void describe(struct creation *creation)
 	state->id = creation->options->id;
 	state->created = now(creation->arena);
 	state->owner = (struct optional_uint32){ true, geteuid() };
-	state->rootless = (struct optional_bool){ true, is_rootless() };
+	state->rootless = (struct optional_bool){ true, state_is_rootless() };
 	state->rootfs = absolute_rootfs(creation);
 	state->annotations = creation->config->annotations;
 }
@@ -254,7 +236,9 @@ static int keep_config(struct creation *creation, struct error *err)
 			creation->arena, oci_config_write(creation->arena, creation->config), false, &length);
 	}
 	creation->state.config = "config.json";
-	return bundle_write_file(creation->directory.fd, "config.json", text, length, 0600, err);
+	creation->config_text = text;
+	creation->config_length = length;
+	return 0;
 }
 
 int creation_take(struct creation *creation, struct error *err)
@@ -274,6 +258,8 @@ static int write_down(struct creation *creation, struct error *err)
 		return -1;
 	if (locate_cgroup(creation, err) < 0)
 		return -1;
+	log_debug("%s: bundle %s, state %s", creation->state.id, creation->state.bundle,
+		creation->directory.path);
 	return state_save(creation->arena, &creation->directory, &creation->state, err);
 }
 
@@ -389,6 +375,7 @@ static int clone_init(struct creation *creation, struct error *err)
 	if (pid == 0)
 		init_main(&creation->init);
 	creation->child.pid = pid;
+	log_debug("%s: the init process is %d", creation->state.id, pid);
 	creation->init.handshake = close_fd(creation->init.handshake);
 	return namespaces->create & CLONE_NEWUSER ? write_maps(creation, pid, err) : 0;
 }
@@ -404,6 +391,18 @@ static int write_down_pid(struct creation *creation, struct error *err)
 	if (process_start_time(creation->child.pid, &state->pid_start_time.value, &zombie) < 0)
 		state->pid_start_time.value = 0;
 	return state_save(creation->arena, &creation->directory, state, err);
+}
+
+/* Who reads it are exec, and the hooks and whoever cleans up after them: it can wait until the init process is busy. */
+static int write_down_config(struct creation *creation, struct error *err)
+{
+	const struct state *state = &creation->state;
+	int directory = creation->directory.fd;
+
+	if (creation->options->prepare)
+		return bundle_write_config(creation->arena, directory, state->config, creation->config, err);
+	return bundle_write_file(
+		directory, state->config, creation->config_text, creation->config_length, 0600, err);
 }
 
 static int run_hooks(void *data, struct error *err)
@@ -430,8 +429,8 @@ static int complete_init(struct creation *creation, struct error *err)
 	_cleanup_close_ int cache = -1;
 	int result;
 
-	/* If we are killed before the pid is on record, the init process sees the handshake end, and ends too. */
-	if (write_down_pid(creation, err) < 0)
+	/* If we are killed before these are on record, the init process sees the handshake end, and ends too. */
+	if (write_down_pid(creation, err) < 0 || write_down_config(creation, err) < 0)
 		return -1;
 	cache = seccomp ? state_open_cache(&creation->directory) : -1;
 	if (spawn_compile(&creation->child, seccomp, cache, err) < 0)

@@ -175,7 +175,7 @@ int devices_make(const struct rootfs_context *context, struct error *err)
 			return -1;
 	if (dev_is_bound(context))
 		return 0;
-	dev = path_make_in_root(context->root_fd, "/dev", S_IFDIR, err);
+	dev = path_make_in_root(context->root_fd, "/dev", S_IFDIR, 0, NULL, err);
 	if (dev < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(default_devices); i++)
@@ -191,7 +191,7 @@ int devices_mount_console(const struct rootfs_context *context, int pty_fd, stru
 
 	if (fd < 0)
 		return error_set(err, errno, "cannot take the terminal from /dev/pts");
-	dev = path_make_in_root(context->root_fd, "/dev", S_IFDIR, err);
+	dev = path_make_in_root(context->root_fd, "/dev", S_IFDIR, 0, NULL, err);
 	if (dev < 0)
 		return -1;
 	target = openat(dev, "console", O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

@@ -226,6 +226,7 @@ static void tell_notes(const struct front_door *door)
 		fprintf(stderr, "fence: %s\n", door->compiled.notes.items[i]);
 }
 
+/* All but config.json: the fd of its directory, or -1. */
 static int write_bundle(struct front_door *door, const char *path, struct error *err)
 {
 	_cleanup_close_ int bundle = -1;
@@ -237,9 +238,18 @@ static int write_bundle(struct front_door *door, const char *path, struct error 
 	if (door->options.debug)
 		tell_notes(door);
 	bundle = bundle_open(path, err);
+	if (bundle < 0 || bundle_write_entries(door->arena, bundle, &door->compiled, err) < 0)
+		return -1;
+	return steal_fd(&bundle);
+}
+
+static int write_whole_bundle(struct front_door *door, const char *path, struct error *err)
+{
+	_cleanup_close_ int bundle = write_bundle(door, path, err);
+
 	if (bundle < 0)
 		return -1;
-	return bundle_write(door->arena, bundle, &door->compiled, err);
+	return bundle_write_config(door->arena, bundle, "config.json", door->compiled.config, err);
 }
 
 /* ---- running ---- */
@@ -248,10 +258,12 @@ static int prepare(void *data, struct arena *arena, const char *state_directory,
 	struct oci_config **config, struct error *err)
 {
 	struct front_door *door = data;
+	_cleanup_close_ int bundle =
+		write_bundle(door, arena_printf(arena, "%s/bundle", state_directory), err);
 	const char *cgroup;
 
 	(void)state_fd;
-	if (write_bundle(door, arena_printf(arena, "%s/bundle", state_directory), err) < 0)
+	if (bundle < 0)
 		return -1;
 	if (door->compiled.network && !door->facts.tun && !door->options.debug)
 		log_warning("/dev/net/tun cannot be opened: only programs that heed the proxy variables "
@@ -338,7 +350,7 @@ int front_door_spec(struct arena *arena, int argc, char **argv)
 		door.invocation.terminal = door.options.terminal;
 		path = door.options.bundle ? door.options.bundle : ".";
 		if (absolute_path(arena, path, door.invocation.cwd, &path, &err) == 0 &&
-			write_bundle(&door, path, &err) == 0)
+			write_whole_bundle(&door, path, &err) == 0)
 			return 0;
 	}
 	log_error(&err);

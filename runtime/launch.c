@@ -17,6 +17,8 @@
 
 enum { FIRST_FREE_FD = 3 };
 
+#define LISTEN_PID "LISTEN_PID="
+
 unsigned int launch_listen_fds(void)
 {
 	const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
@@ -230,18 +232,28 @@ static char **environment(const struct launch *launch)
 		items[n++] = arena_printf(launch->arena, "HOME=%s", home_directory(launch->arena, getuid()));
 	if (launch->listen_fds > 0) {
 		items[n++] = arena_printf(launch->arena, "LISTEN_FDS=%u", launch->listen_fds);
-		items[n++] = "LISTEN_PID=1";
+		items[n++] = LISTEN_PID;
 	}
 	return (char **)items;
+}
+
+/* Only the process that will execute the program knows its pid. */
+static void name_listener(const struct launch *launch, char **env)
+{
+	for (; launch->listen_fds > 0 && *env; env++)
+		if (strcmp(*env, LISTEN_PID) == 0)
+			*env = arena_printf(launch->arena, LISTEN_PID "%d", getpid());
 }
 
 static char **arguments(const struct launch *launch)
 {
 	const struct string_list *args = &launch->process->args;
-	const char **items = arena_array(launch->arena, args->count + 1, sizeof(*items));
+	char **items = arena_array(launch->arena, args->count + 1, sizeof(*items));
 
-	memcpy(items, args->items, args->count * sizeof(*items));
-	return (char **)items;
+	/* Copies: the reaper overwrites what main() was called with. */
+	for (size_t i = 0; i < args->count; i++)
+		items[i] = arena_strdup(launch->arena, args->items[i]);
+	return items;
 }
 
 /* The kernel forgets it when the user changes, and on fork. */
@@ -252,23 +264,37 @@ static int tie_to_parent(const struct launch *launch, struct error *err)
 	return 0;
 }
 
+struct execution {
+	struct launch *launch;
+	char **args, **env;
+};
+
+static int execute(void *data, struct error *err)
+{
+	const struct execution *execution = data;
+	struct launch *launch = execution->launch;
+	unsigned int first_closed = FIRST_FREE_FD + launch->preserve_fds + launch->listen_fds;
+
+	if (tie_to_parent(launch, err) < 0)
+		return -1;
+	name_listener(launch, execution->env);
+	if (close_range(first_closed, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+		return error_set(err, errno, "cannot mark the other fds to be closed");
+	execve(launch->executable, execution->args, execution->env);
+	error_set(err, errno, "cannot execute %s", launch->executable);
+	return program_fault(launch, err);
+}
+
 int launch_execute(struct launch *launch, struct error *err)
 {
-	char **env = environment(launch), **args = arguments(launch);
+	struct execution execution = { launch, arguments(launch), environment(launch) };
 	const char *landlock = oci_annotation(launch->config, ANNOTATION_LANDLOCK);
-	unsigned int first_closed = FIRST_FREE_FD + launch->preserve_fds + launch->listen_fds;
 
 	if (landlock && landlock_apply(landlock, err) < 0)
 		return -1;
 	if (seccomp_is_late(launch) && load_seccomp(launch, err) < 0)
 		return -1;
-	if (tie_to_parent(launch, err) < 0)
-		return -1;
-	if (launch->reaper && (reaper_split(err) < 0 || tie_to_parent(launch, err) < 0))
-		return -1;
-	if (close_range(first_closed, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
-		return error_set(err, errno, "cannot mark the other fds to be closed");
-	execve(launch->executable, args, env);
-	error_set(err, errno, "cannot execute %s", launch->executable);
-	return program_fault(launch, err);
+	if (launch->reaper)
+		return tie_to_parent(launch, err) < 0 ? -1 : reaper_run(execute, &execution, err);
+	return execute(&execution, err);
 }

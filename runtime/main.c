@@ -9,6 +9,7 @@
 #include "runtime/state.h"
 #include "spec/cleanup.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -191,11 +192,21 @@ static bool is_about_us(int argc, char **argv, int *status)
 	return argc < 2;
 }
 
+/* Else a file of ours could get such a number, and be written to by whoever means the standard streams. */
+static void open_standard_streams(void)
+{
+	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 &&
+			open("/dev/null", O_RDWR) < 0) /* without O_CLOEXEC: it is inherited */
+			_exit(125);
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
 	int word = find_command_word(argc, argv), status;
 
+	open_standard_streams();
 	/* Run from a sealed view of itself the kernel would call it by the number of a fd. */
 	prctl(PR_SET_NAME, "fence");
 	/* Whoever ignores it makes our children vanish before we can wait for them. */

@@ -110,9 +110,9 @@ static int configure_superblock(int context, const struct mount_options *options
 	return 0;
 }
 
-static uint64_t all_set(const struct mount_options *options, bool writable)
+static uint64_t attributes_of(const struct mount_options *options, bool writable)
 {
-	uint64_t set = options->own.set | options->tree.set;
+	uint64_t set = mount_options_flags(options).set;
 
 	return writable ? set & ~(uint64_t)MOUNT_ATTR_RDONLY : set;
 }
@@ -123,10 +123,10 @@ static int configure(int context, const char *source, const struct mount_options
 	if (source && *source && strcmp(source, "none") != 0 &&
 		call_fsconfig(context, FSCONFIG_SET_STRING, "source", source, 0) < 0)
 		return complain(context, err, "source ", source);
-	if (label && call_fsconfig(context, FSCONFIG_SET_STRING, "context", label, 0) < 0)
+	if (label && *label && call_fsconfig(context, FSCONFIG_SET_STRING, "context", label, 0) < 0)
 		return complain(context, err, "linux.mountLabel ", label);
 	/* A file system on a device must not be written to either. */
-	if (all_set(options, writable) & MOUNT_ATTR_RDONLY &&
+	if (attributes_of(options, writable) & MOUNT_ATTR_RDONLY &&
 		call_fsconfig(context, FSCONFIG_SET_FLAG, "ro", NULL, 0) < 0)
 		return complain(context, err, "option ", "ro");
 	return configure_superblock(context, options, err);
@@ -147,7 +147,7 @@ int mount_create(const char *type, const char *source, const struct mount_option
 		return -1;
 	if (call_fsconfig(context, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
 		return complain(context, err, "cannot mount a ", type);
-	*fd = call_fsmount(context, FSMOUNT_CLOEXEC, (unsigned int)all_set(options, writable));
+	*fd = call_fsmount(context, FSMOUNT_CLOEXEC, (unsigned int)attributes_of(options, writable));
 	if (*fd < 0)
 		return complain(context, err, "cannot mount a ", type);
 	return 0;
@@ -162,7 +162,7 @@ static void place_of(int fd, char path[32])
 int mount_by_call(const char *type, const char *source, const struct mount_options *options,
 	const char *label, bool writable, int target_fd, struct error *err)
 {
-	unsigned long flags = flags_for(all_set(options, writable)) | options->superblock.set;
+	unsigned long flags = flags_for(attributes_of(options, writable)) | options->superblock.set;
 	_cleanup_free_ char *data = NULL;
 	size_t size = 0;
 	char place[32];
@@ -170,7 +170,7 @@ int mount_by_call(const char *type, const char *source, const struct mount_optio
 
 	if (!stream)
 		return error_set(err, errno, "cannot mount a %s", type);
-	if (label)
+	if (label && *label)
 		fprintf(stream, "context=\"%s\"%s", label, options->data.count ? "," : "");
 	for (size_t i = 0; i < options->data.count; i++)
 		fprintf(stream, "%s%s", i ? "," : "", options->data.items[i]);
@@ -208,11 +208,13 @@ static int flush(int fd, struct mount_attr *call, bool recursive)
 
 int mount_set(int fd, const struct mount_options *options, bool single, int user_namespace)
 {
-	struct mount_attr own = { .attr_set = options->own.set, .attr_clr = options->own.clear };
-	struct mount_attr tree = { .attr_set = options->tree.set, .attr_clr = options->tree.clear };
+	const struct mount_flags flags = single ? mount_options_flags(options) : options->own;
+	struct mount_attr own = { .attr_set = flags.set, .attr_clr = flags.clear }, tree = { 0 };
 
+	if (!single)
+		tree = (struct mount_attr){ .attr_set = options->tree.set, .attr_clr = options->tree.clear };
 	if (user_namespace >= 0) {
-		struct mount_attr *mapped = options->recursive_idmap ? &tree : &own;
+		struct mount_attr *mapped = options->recursive_idmap && !single ? &tree : &own;
 
 		mapped->attr_set |= MOUNT_ATTR_IDMAP;
 		mapped->userns_fd = (uint64_t)user_namespace;

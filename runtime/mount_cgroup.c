@@ -125,7 +125,7 @@ static int mount_each(
 	for (size_t i = 0; i < count; i++)
 		if (add_hierarchy(context, request, fd, &hierarchies[i], err) < 0)
 			return -1;
-	if (options.own.set & MOUNT_ATTR_RDONLY)
+	if (mount_options_flags(&options).set & MOUNT_ATTR_RDONLY)
 		request->later_fd = steal_fd(&fd);
 	return 0;
 }

@@ -224,6 +224,16 @@ int mount_options_read(struct arena *arena, const struct oci_mount *mount, size_
 	return check(mount, index, options, err);
 }
 
+struct mount_flags mount_options_flags(const struct mount_options *options)
+{
+	const struct mount_flags *own = &options->own, *tree = &options->tree;
+
+	return (struct mount_flags){
+		.set = (own->set & ~tree->clear) | tree->set,
+		.clear = (own->clear & ~tree->set) | tree->clear,
+	};
+}
+
 bool mount_propagation_find(const char *name, struct mount_propagation *propagation)
 {
 	const struct option *option = find(name);

@@ -37,6 +37,9 @@ struct mount_options {
 int mount_options_read(struct arena *arena, const struct oci_mount *mount, size_t index,
 	struct mount_options *options, struct error *err);
 
+/* Its own and those of its tree together, for a mount that has nothing below it. */
+struct mount_flags mount_options_flags(const struct mount_options *options);
+
 /* One of shared, rslave, …: linux.rootfsPropagation. */
 bool mount_propagation_find(const char *name, struct mount_propagation *propagation);
 

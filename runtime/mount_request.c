@@ -27,9 +27,7 @@ static int explain_clone(const struct mount_request *request, const char *source
 {
 	if (errno == EINVAL && !request->options.recursive_bind)
 		return error_set(err, EINVAL,
-			"mounts[%zu].source: cannot bind %s (in a user namespace, only with what is mounted "
-			"below: "
-			"\"rbind\")",
+			"mounts[%zu].source: cannot bind %s; in a user namespace \"rbind\" may be needed",
 			request->index, source);
 	return error_set(err, errno, "mounts[%zu].source: cannot bind %s", request->index, source);
 }
@@ -47,9 +45,7 @@ static int map_ids(
 	if (errno == ENOSYS)
 		return error_set(err, 0, "mounts[%zu]: id-mapped mounts need Linux 5.12", request->index);
 	return error_set(err, errno,
-		"mounts[%zu].source: cannot map the ids of %s (its file system may not support it, or the "
-		"runtime "
-		"is not privileged)",
+		"mounts[%zu].source: cannot map the ids of %s (is its file system able to, are we root?)",
 		request->index, request->mount->source);
 }
 
@@ -72,10 +68,8 @@ static int explain_set(const struct mount_request *request, struct error *err)
 {
 	if (errno == EPERM && (request->options.own.clear || request->options.tree.clear))
 		return error_set(err, EPERM,
-			"mounts[%zu].options: in a user namespace the source's own flags (such as ro, "
-			"nosuid, nodev, "
-			"noexec) cannot be cleared, nor its atime mode changed; leave out the option that "
-			"does",
+			"mounts[%zu].options: in a user namespace the flags that the source has cannot be "
+			"cleared, nor its atime mode changed; leave out the option that does so",
 			request->index);
 	return error_set(err, errno, "mounts[%zu].options: cannot apply them", request->index);
 }
@@ -97,31 +91,31 @@ int mount_request_attach(const struct mount_request *request, int fd, bool is_ne
 	return 0;
 }
 
-/* The place to mount on, made if missing; *existed tells. */
+/* The place to mount on, made if missing. `made` may be NULL. */
 static int open_target(const struct rootfs_context *context, const struct mount_request *request, mode_t type,
-	bool *existed, struct error *err)
+	bool *made, struct error *err)
 {
-	int flags = O_PATH | (request->options.destination_nofollow ? O_NOFOLLOW : 0);
-	int fd = path_open_in_root(context->root_fd, request->destination, flags, 0);
+	int fd = -1;
 
-	*existed = fd >= 0;
+	if (request->options.destination_nofollow)
+		fd = path_open_in_root(context->root_fd, request->destination, O_PATH | O_NOFOLLOW, 0);
 	if (fd < 0)
-		fd = path_make_in_root(context->root_fd, request->destination, type, err);
+		fd = path_make_in_root(context->root_fd, request->destination, type, 0, made, err);
 	return fd < 0 ? error_wrap(err, "mounts[%zu].destination", request->index) : fd;
 }
 
 /* A mount on the rootfs itself takes its place. */
-static void take_root(struct rootfs_context *context, const struct mount_request *request, int fd)
+static int take_root(
+	const struct rootfs_context *context, const struct mount_request *request, int fd, struct error *err)
 {
-	const char *destination = request->destination;
-
-	if (destination[strspn(destination, "/.")] != '\0')
-		return;
+	if (request->destination[strspn(request->destination, "/")] != '\0')
+		return 0;
 	if (dup3(fd, context->root_fd, O_CLOEXEC) < 0)
-		context->root_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		return error_set(err, errno, "mounts[%zu]: cannot make it the root", request->index);
+	return 0;
 }
 
-/* copy-symlink: false where the source is none, and is to be bound. */
+/* copy-symlink: a source that is no symbolic link is not copied but bound. */
 static int copy_symlink(
 	struct rootfs_context *context, const struct mount_request *request, bool *copied, struct error *err)
 {
@@ -148,7 +142,7 @@ static int perform_bind(struct rootfs_context *context, struct mount_request *re
 {
 	_cleanup_close_ int fd = steal_fd(&request->source_fd), target = -1;
 	struct stat status;
-	bool copied = false, existed;
+	bool copied = false;
 
 	if (request->options.copy_symlink && copy_symlink(context, request, &copied, err) < 0)
 		return -1;
@@ -160,14 +154,13 @@ static int perform_bind(struct rootfs_context *context, struct mount_request *re
 		return -1;
 	if (fstat(fd, &status) < 0)
 		return error_set(err, errno, "mounts[%zu].source: cannot look at it", request->index);
-	target = open_target(context, request, S_ISDIR(status.st_mode) ? S_IFDIR : S_IFREG, &existed, err);
+	target = open_target(context, request, S_ISDIR(status.st_mode) ? S_IFDIR : S_IFREG, NULL, err);
 	if (target < 0)
 		return -1;
 	if (mount_request_attach(request, fd, false,
 		    !request->options.recursive_bind || !S_ISDIR(status.st_mode), target, err) < 0)
 		return -1;
-	take_root(context, request, fd);
-	return 0;
+	return take_root(context, request, fd, err);
 }
 
 /* ---- new file systems ---- */
@@ -183,8 +176,7 @@ struct file_system {
 
 static const struct file_system file_systems[] = {
 	{ "proc", true, false, false,
-		"a new pid namespace is needed, and in a user namespace a /proc outside that nothing is "
-		"mounted on" },
+		"a new pid namespace is needed, and in a user namespace a whole /proc outside" },
 	{ "sysfs", true, false, false, "a new network namespace is needed; or bind the host's /sys" },
 	{ "tmpfs", false, true, true, NULL },
 	{ "mqueue", false, false, false, "a new ipc namespace is needed; or bind the host's /dev/mqueue" },
@@ -203,24 +195,15 @@ static const struct file_system *find_file_system(const char *type)
 static int open_ordinary_directory(
 	const struct rootfs_context *context, const struct mount_request *request, struct error *err)
 {
-	const char *destination = request->destination;
-	int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW;
-	_cleanup_close_ int fd = path_open_in_root(context->root_fd, destination, flags, RESOLVE_NO_SYMLINKS);
-	_cleanup_close_ int made = -1;
+	int fd = path_make_in_root(
+		context->root_fd, request->destination, S_IFDIR, RESOLVE_NO_SYMLINKS, NULL, err);
 
-	if (fd < 0 && errno == ENOENT) {
-		made = path_make_in_root(context->root_fd, destination, S_IFDIR, err);
-		if (made < 0)
-			return error_wrap(err, "mounts[%zu].destination", request->index);
-		fd = path_open_in_root(context->root_fd, destination, flags, RESOLVE_NO_SYMLINKS);
-	}
-	if (fd < 0)
-		return error_set(err, errno,
-			"mounts[%zu].destination: %s (%s) must be mounted on ordinary directory, reached "
-			"through no "
-			"symbolic link",
-			request->index, destination, request->mount->type);
-	return steal_fd(&fd);
+	if (fd < 0 && err->number == ELOOP)
+		return error_set(err, 0,
+			"mounts[%zu].destination: %s (%s) must be mounted on ordinary directory, not by way "
+			"of a symbolic link",
+			request->index, request->destination, request->mount->type);
+	return fd < 0 ? error_wrap(err, "mounts[%zu].destination", request->index) : fd;
 }
 
 static bool has_mode(const struct mount_options *options)
@@ -232,14 +215,13 @@ static bool has_mode(const struct mount_options *options)
 }
 
 /* A tmpfs looks like the directory that it covers. */
-static void inherit_mode(
-	struct rootfs_context *context, struct mount_request *request, int target_fd, bool existed)
+static void inherit_mode(struct rootfs_context *context, struct mount_request *request, int target_fd)
 {
 	struct string_list *data = &request->options.data;
 	struct string_list more = { 0 };
 	struct stat status;
 
-	if (!existed || strcmp(request->mount->type, "tmpfs") != 0 || has_mode(&request->options) ||
+	if (strcmp(request->mount->type, "tmpfs") != 0 || has_mode(&request->options) ||
 		fstat(target_fd, &status) < 0)
 		return;
 	for (size_t i = 0; i < data->count; i++)
@@ -287,19 +269,21 @@ static int perform_file_system(
 {
 	const struct file_system *file_system = find_file_system(request->mount->type);
 	_cleanup_close_ int fd = -1, target = -1;
-	bool existed = true;
+	bool made = true;
 
 	target = file_system->through_no_symlink ? open_ordinary_directory(context, request, err)
-						 : open_target(context, request, S_IFDIR, &existed, err);
+						 : open_target(context, request, S_IFDIR, &made, err);
 	if (target < 0)
 		return -1;
-	inherit_mode(context, request, target, existed);
+	if (!made)
+		inherit_mode(context, request, target);
 	if (create_and_attach(context, request, file_system, target, &fd, err) < 0)
 		return -1;
 	if (request->options.copy_up && copy_up(target, fd, err) < 0)
 		return error_wrap(err, "mounts[%zu]: tmpcopyup of %s", request->index, request->destination);
-	take_root(context, request, fd);
-	if (file_system->writable_first && request->options.own.set & MOUNT_ATTR_RDONLY)
+	if (take_root(context, request, fd, err) < 0)
+		return -1;
+	if (file_system->writable_first && mount_options_flags(&request->options).set & MOUNT_ATTR_RDONLY)
 		request->later_fd = steal_fd(&fd);
 	return 0;
 }
@@ -328,7 +312,6 @@ static bool is_cgroup(const struct mount_request *request)
 int mount_request_perform(struct rootfs_context *context, struct mount_request *request, struct error *err)
 {
 	_cleanup_close_ int target = -1;
-	bool existed;
 
 	if (request->options.remount)
 		return perform_remount(context, request, err);
@@ -336,6 +319,6 @@ int mount_request_perform(struct rootfs_context *context, struct mount_request *
 		return perform_bind(context, request, err);
 	if (!is_cgroup(request))
 		return perform_file_system(context, request, err);
-	target = open_target(context, request, S_IFDIR, &existed, err);
+	target = open_target(context, request, S_IFDIR, NULL, err);
 	return target < 0 ? -1 : mount_cgroup(context, request, target, err);
 }

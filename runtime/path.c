@@ -6,13 +6,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 enum {
-	SYMLINKS_MAX = 40, /* as the kernel's own */
+	STEPS_MAX = 128, /* missing directories and dangling links on the way; more is a loop, or a prank */
 	ATTEMPTS_MAX =
 		1024, /* the kernel says EAGAIN when a rename elsewhere might have led a ".." out of the root */
 	DIRECTORY_MODE = 0755,
@@ -35,156 +34,105 @@ int path_open_in_root(int root_fd, const char *path, int flags, uint64_t resolve
 	return fd;
 }
 
-/* A path on its way to being resolved: `done` is what has been walked, free of symbolic links, and `fd` is there. */
-struct walk {
-	int root_fd, fd;
-	char done[PATH_MAX], rest[PATH_MAX];
-	unsigned int symlinks;
-};
-
-static void walk_close(struct walk *walk)
+static bool fail(int number)
 {
-	close_fd(walk->fd);
+	errno = number;
+	return false;
 }
 
-/* Fails like the kernel with paths that are too long. */
-static bool join(char path[PATH_MAX], const char *head, const char *tail)
+/* "a/b/c/" is "a/b/" and "c". */
+static bool split(const char *path, char parent[PATH_MAX], char name[NAME_MAX + 1])
 {
-	char joined[PATH_MAX];
-	int length = snprintf(joined, sizeof(joined), "%s/%s", head, tail);
+	size_t end = strlen(path), start;
 
-	if (length < 0 || length >= PATH_MAX) {
-		errno = ENAMETOOLONG;
-		return false;
-	}
-	memcpy(path, joined, (size_t)length + 1);
+	while (end > 0 && path[end - 1] == '/')
+		end--;
+	for (start = end; start > 0 && path[start - 1] != '/';)
+		start--;
+	if (start >= PATH_MAX || end - start > NAME_MAX)
+		return fail(ENAMETOOLONG);
+	memcpy(parent, path, start);
+	parent[start] = '\0';
+	memcpy(name, path + start, end - start);
+	name[end - start] = '\0';
 	return true;
 }
 
-static bool go_to(struct walk *walk, int fd)
-{
-	if (fd < 0)
-		return false;
-	close_fd(walk->fd);
-	walk->fd = fd;
-	return true;
-}
+static int make(int root_fd, const char *path, mode_t type, uint64_t resolve, unsigned int depth);
 
-static bool go_back_to(struct walk *walk, size_t length)
+/* `name`, in the directory `parent`, is a symbolic link: makes what it leads to. */
+static int make_at_end_of_link(int root_fd, const char *parent_path, int parent, const char *name,
+	mode_t type, uint64_t resolve, unsigned int depth)
 {
-	walk->done[length] = '\0';
-	return go_to(walk,
-		path_open_in_root(walk->root_fd, walk->done, O_PATH | O_DIRECTORY, RESOLVE_NO_SYMLINKS));
-}
-
-static bool go_up(struct walk *walk)
-{
-	const char *slash = strrchr(walk->done, '/');
-
-	return go_back_to(walk, slash ? (size_t)(slash - walk->done) : 0);
-}
-
-static bool follow(struct walk *walk, int link_fd)
-{
-	char target[PATH_MAX];
-	ssize_t length = readlinkat(link_fd, "", target, sizeof(target) - 1);
+	char target[PATH_MAX], path[2 * PATH_MAX];
+	ssize_t length = readlinkat(parent, name, target, sizeof(target) - 1);
 
 	if (length < 0)
-		return false;
+		return -1;
 	target[length] = '\0';
-	if (++walk->symlinks > SYMLINKS_MAX) {
-		errno = ELOOP;
-		return false;
-	}
-	if (!join(walk->rest, target, walk->rest))
-		return false;
-	return target[0] == '/' ? go_back_to(walk, 0) : true;
+	snprintf(path, sizeof(path), "%s/%s", target[0] == '/' ? "" : parent_path, target);
+	return make(root_fd, path, type, resolve, depth + 1);
 }
 
-/* `name` is a single component, so that it cannot lead anywhere but down; a symbolic link is opened itself. */
-static int open_or_make(int directory, const char *name, mode_t type)
+/* A single component: it cannot lead anywhere but down, and what was just made is no symbolic link. */
+static int make_entry(int parent, const char *name, mode_t type)
 {
-	int fd = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (type == S_IFREG)
+		return openat(parent, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
+	if (mkdirat(parent, name, DIRECTORY_MODE) < 0)
+		return -1;
+	return openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
 
+/* Makes what was not there a moment ago: the directory that holds it, then itself. */
+static int make(int root_fd, const char *path, mode_t type, uint64_t resolve, unsigned int depth)
+{
+	char parent_path[PATH_MAX], name[NAME_MAX + 1];
+	_cleanup_close_ int parent = -1;
+	int fd;
+
+	if (depth > STEPS_MAX) {
+		errno = ELOOP;
+		return -1;
+	}
+	if (!split(path, parent_path, name))
+		return -1;
+	parent = path_open_in_root(root_fd, parent_path, O_PATH | O_DIRECTORY, resolve);
+	if (parent < 0 && errno == ENOENT && *name)
+		parent = make(root_fd, parent_path, S_IFDIR, resolve, depth + 1);
+	if (parent < 0)
+		return -1;
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+		return path_open_in_root(root_fd, path, O_PATH, resolve);
+	fd = make_entry(parent, name, type);
+	if (fd >= 0 || errno != EEXIST)
+		return fd;
+	fd = path_open_in_root(root_fd, path, O_PATH, resolve);
 	if (fd >= 0 || errno != ENOENT)
 		return fd;
-	if (type == S_IFDIR) {
-		if (mkdirat(directory, name, DIRECTORY_MODE) < 0 && errno != EEXIST)
-			return -1;
-	} else {
-		fd = openat(directory, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, FILE_MODE);
-		if (fd < 0 && errno != EEXIST)
-			return -1;
-		close_fd(fd);
-	}
-	return openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	return make_at_end_of_link(root_fd, parent_path, parent, name, type, resolve, depth);
 }
 
-/* Takes the first component off walk->rest. */
-static void next_component(struct walk *walk, char name[PATH_MAX])
+int path_make_in_root(
+	int root_fd, const char *path, mode_t type, uint64_t resolve, bool *made, struct error *err)
 {
-	const char *from = walk->rest + strspn(walk->rest, "/");
-	size_t length = strcspn(from, "/");
+	int fd = path_open_in_root(root_fd, path, O_PATH, resolve);
 
-	memcpy(name, from, length);
-	name[length] = '\0';
-	from += length;
-	from += strspn(from, "/");
-	memmove(walk->rest, from, strlen(from) + 1);
-}
-
-static bool step(struct walk *walk, mode_t type)
-{
-	_cleanup_close_ int child = -1;
-	char name[PATH_MAX];
-	struct stat status;
-
-	next_component(walk, name);
-	if (!*name || strcmp(name, ".") == 0)
-		return true;
-	if (strcmp(name, "..") == 0)
-		return go_up(walk);
-	child = open_or_make(walk->fd, name, *walk->rest ? S_IFDIR : type);
-	if (child < 0 || fstat(child, &status) < 0)
-		return false;
-	if (S_ISLNK(status.st_mode))
-		return follow(walk, child);
-	return join(walk->done, walk->done, name) && go_to(walk, steal_fd(&child));
-}
-
-int path_make_in_root(int root_fd, const char *path, mode_t type, struct error *err)
-{
-	_cleanup_(walk_close) struct walk walk = { .root_fd = root_fd, .fd = -1 };
-	int fd = path_open_in_root(root_fd, path, O_PATH, 0);
-
-	if (fd >= 0)
-		return fd;
-	if (errno != ENOENT)
-		return error_set(err, errno, "cannot open %s in the rootfs", path);
-	if (strlen(path) >= sizeof(walk.rest))
-		return error_set(err, ENAMETOOLONG, "cannot make a mount point");
-	strcpy(walk.rest, path);
-	if (!go_back_to(&walk, 0))
-		return error_set(err, errno, "cannot open the rootfs");
-	while (*walk.rest)
-		if (!step(&walk, type))
-			return error_set(err, errno, "cannot make %s in the rootfs", path);
-	return steal_fd(&walk.fd);
+	if (made)
+		*made = fd < 0;
+	if (fd < 0 && errno == ENOENT)
+		fd = make(root_fd, path, type, resolve, 0);
+	return fd < 0 ? error_set(err, errno, "cannot open or make %s in the rootfs", path) : fd;
 }
 
 int path_make_parent_in_root(int root_fd, const char *path, const char **name, struct error *err)
 {
-	char parent[PATH_MAX];
-	size_t length = strlen(path);
+	char parent[PATH_MAX], last[NAME_MAX + 1];
 
-	while (length > 0 && path[length - 1] == '/')
-		length--;
-	while (length > 0 && path[length - 1] != '/')
-		length--;
-	*name = path + length;
-	if (length >= sizeof(parent) || !**name || strchr(*name, '/'))
+	if (!split(path, parent, last))
+		return error_set(err, errno, "cannot make %s in the rootfs", path);
+	*name = path + strlen(parent);
+	if (!*last || strcmp(*name, last) != 0)
 		return error_set(err, EINVAL, "cannot make %s in the rootfs", path);
-	memcpy(parent, path, length);
-	parent[length] = '\0';
-	return path_make_in_root(root_fd, parent, S_IFDIR, err);
+	return path_make_in_root(root_fd, parent, S_IFDIR, 0, NULL, err);
 }

@@ -1,12 +1,13 @@
 /* Paths inside a rootfs, which its image, or another container on a shared volume, may change under our feet.
  *
- * Every step is taken on an fd, and no symbolic link leads out of `root_fd` (openat2(2), Linux 5.6). What comes back is an
- * O_PATH fd to be used in place of the path: the path must not be resolved again.
+ * Every step is taken on an fd, and no symbolic link leads out of `root_fd` (openat2(2), Linux 5.6). What comes back is an fd
+ * to be used in place of the path: the path must not be resolved again.
  */
 #pragma once
 
 #include "spec/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -14,8 +15,9 @@
 int path_open_in_root(int root_fd, const char *path, int flags, uint64_t resolve);
 
 /* Opens (O_PATH) what is there; where nothing is, makes a directory (S_IFDIR) or an empty file (S_IFREG), with the directories
- * that lead to it; also at the end of a dangling symbolic link. */
-int path_make_in_root(int root_fd, const char *path, mode_t type, struct error *err);
+ * that lead to it; also at the end of a dangling symbolic link. `made` may be NULL. */
+int path_make_in_root(
+	int root_fd, const char *path, mode_t type, uint64_t resolve, bool *made, struct error *err);
 
 /* The directory that holds `path`, made if missing; *name is the last part of the path, which is not looked at. */
 int path_make_parent_in_root(int root_fd, const char *path, const char **name, struct error *err);

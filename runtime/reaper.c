@@ -3,8 +3,9 @@
 
 #include "spec/cleanup.h"
 
-#include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -22,8 +23,6 @@ void reaper_remember_arguments(int argc, char **argv)
 	arguments.length = (size_t)(argv[argc - 1] + strlen(argv[argc - 1]) - argv[0]);
 }
 
-/* The command is about to be executed by the child, whose arguments may lie in what is overwritten: it has a copy of
- * the memory. It must not start before that is done, or it might still read ours. */
 static void become_invisible(void)
 {
 	static const char name[] = "fence-init";
@@ -33,7 +32,6 @@ static void become_invisible(void)
 		memcpy(arguments.start, name, sizeof(name));
 	prctl(PR_SET_NAME, name);
 	prctl(PR_SET_DUMPABLE, 0);
-	close_range(0, ~0U, 0);
 }
 
 static int reap(pid_t command)
@@ -64,28 +62,42 @@ static void __attribute__((noreturn)) reap_until_exit(pid_t command, const sigse
 	}
 }
 
-int reaper_split(struct error *err)
-{
-	sigset_t all, before;
-	int gate[2];
-	char byte;
-	pid_t command;
+/* ---- the command ---- */
 
-	if (pipe2(gate, O_CLOEXEC) < 0)
-		return error_set(err, errno, "cannot make a pipe for the container's init");
+struct command {
+	int (*execute)(void *data, struct error *err);
+	void *data;
+	struct error *err;
+	sigset_t signals;
+	bool failed;
+};
+
+static int become_command(void *data)
+{
+	struct command *command = data;
+
+	sigprocmask(SIG_SETMASK, &command->signals, NULL);
+	command->failed = command->execute(command->data, command->err) < 0;
+	return 1;
+}
+
+int reaper_run(int (*execute)(void *data, struct error *err), void *data, struct error *err)
+{
+	/* For the child's few calls. They share the memory, and the parent stands still, until the child executes or dies: no page
+	 * has to be copied. */
+	static _Alignas(16) char stack[64 * 1024];
+	struct command command = { .execute = execute, .data = data, .err = err };
+	sigset_t all;
+	pid_t pid;
+
+	become_invisible();
 	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, &before);
-	command = fork();
-	if (command < 0)
+	sigprocmask(SIG_SETMASK, &all, &command.signals);
+	pid = clone(become_command, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, &command);
+	if (pid < 0)
 		return error_set(err, errno, "cannot fork the container's command");
-	if (command > 0) {
-		become_invisible(); /* and closes the gate */
-		reap_until_exit(command, &all);
-	}
-	close_fd(gate[1]);
-	while (read(gate[0], &byte, 1) < 0 && errno == EINTR)
-		;
-	close_fd(gate[0]);
-	sigprocmask(SIG_SETMASK, &before, NULL);
-	return 0;
+	if (command.failed)
+		return -1;
+	close_range(0, ~0U, 0);
+	reap_until_exit(pid, &all);
 }

@@ -52,6 +52,23 @@ static int check_private(const char *path, struct error *err)
 	return 0;
 }
 
+bool state_is_rootless(void)
+{
+	_cleanup_close_ int fd = -1;
+	unsigned int inside, outside, size;
+	char text[128];
+	ssize_t length;
+
+	if (geteuid() != 0)
+		return true;
+	fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+	length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (length <= 0)
+		return false;
+	text[length] = '\0';
+	return sscanf(text, "%u %u %u", &inside, &outside, &size) != 3 || outside != 0 || size != UINT32_MAX;
+}
+
 int state_root(struct arena *arena, const char *given, const char **root, struct error *err)
 {
 	const char *runtime_directory = getenv("XDG_RUNTIME_DIR");
@@ -59,10 +76,12 @@ int state_root(struct arena *arena, const char *given, const char **root, struct
 
 	if (given) {
 		*root = given;
-	} else if (geteuid() == 0) {
+	} else if (!state_is_rootless()) {
 		*root = "/run/fence";
 	} else if (runtime_directory && runtime_directory[0] == '/') {
 		*root = arena_printf(arena, "%s/fence", runtime_directory);
+	} else if (geteuid() == 0 && access("/run", W_OK) == 0) {
+		*root = "/run/fence"; /* root in a container, whose /run is its own */
 	} else {
 		*root = arena_printf(arena, "/tmp/fence-%u", geteuid());
 		shared_parent = true;

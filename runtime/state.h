@@ -47,6 +47,9 @@ static inline void cleanup_state_directory(struct state_directory *directory)
 #define STATE_BUNDLE	  "bundle"
 #define STATE_CACHE	  ".seccomp" /* beside the containers: no id begins with a dot */
 
+/* Not root, or root of a user namespace that somebody made, as in rootless podman. */
+bool state_is_rootless(void);
+
 /* --root, or /run/fence, $XDG_RUNTIME_DIR/fence, /tmp/fence-UID; made if it is missing. */
 int state_root(struct arena *arena, const char *given, const char **root, struct error *err);
 

@@ -115,31 +115,56 @@ static bool join(struct arena *arena, const struct oci_seccomp_rule *rule, const
 	return true;
 }
 
-static bool same_rule(const struct oci_seccomp_rule *a, const struct oci_seccomp_rule *b)
+static bool same_argument(const struct oci_seccomp_argument *a, const struct oci_seccomp_argument *b)
 {
-	if (a->names.count != b->names.count || a->args.count != b->args.count ||
-		strcmp(a->action, b->action) != 0)
-		return false;
-	for (size_t i = 0; i < a->names.count; i++)
-		if (strcmp(a->names.items[i], b->names.items[i]) != 0)
-			return false;
-	for (size_t i = 0; i < a->args.count; i++) {
-		const struct oci_seccomp_argument *left = &a->args.items[i], *right = &b->args.items[i];
+	return a->index.value == b->index.value && a->value.value == b->value.value &&
+	       a->value_two.value == b->value_two.value && strcmp(a->op, b->op) == 0;
+}
 
-		if (left->index.value != right->index.value || left->value.value != right->value.value ||
-			left->value_two.value != right->value_two.value || strcmp(left->op, right->op) != 0)
+/* Each condition of the wide rule is one of the narrow one, too. */
+static bool covers(const struct oci_seccomp_rule *wide, const struct oci_seccomp_rule *narrow)
+{
+	if (wide->names.count != 1 || !narrow->names.count ||
+		strcmp(wide->names.items[0], narrow->names.items[0]) != 0 ||
+		strcmp(wide->action, narrow->action) != 0)
+		return false;
+	for (size_t i = 0; i < wide->args.count; i++) {
+		size_t j = 0;
+
+		while (j < narrow->args.count && !same_argument(&wide->args.items[i], &narrow->args.items[j]))
+			j++;
+		if (j == narrow->args.count)
 			return false;
 	}
 	return true;
 }
 
-/* Runtimes refuse a rule that is there twice. */
-static void add_once(struct arena *arena, struct oci_seccomp *seccomp, struct oci_seccomp_rule rule)
+/* libseccomp refuses a rule that another one covers. */
+static void add_uncovered(struct arena *arena, struct oci_seccomp *seccomp, struct oci_seccomp_rule rule)
 {
 	for (size_t i = 0; i < seccomp->syscalls.count; i++)
-		if (same_rule(&seccomp->syscalls.items[i], &rule))
+		if (covers(&seccomp->syscalls.items[i], &rule))
 			return;
+	for (size_t i = 0; i < seccomp->syscalls.count; i++)
+		if (seccomp->syscalls.items[i].names.count == 1 && covers(&rule, &seccomp->syscalls.items[i]))
+			seccomp->syscalls.items[i].names.count = 0; /* dropped in the end */
 	PUSH(arena, &seccomp->syscalls, rule);
+}
+
+/* libseccomp does not take "equal" in one rule and "equal under a mask" in another for the same argument. A refusal becomes the wider
+ * by it. */
+static void compare_masked(struct oci_seccomp_rule *rule)
+{
+	for (size_t i = 0; i < rule->args.count; i++) {
+		struct oci_seccomp_argument *argument = &rule->args.items[i];
+
+		if (strcmp(argument->op, "SCMP_CMP_EQ") != 0 || argument->value.value > UINT32_MAX)
+			continue;
+		argument->op = "SCMP_CMP_MASKED_EQ";
+		argument->value_two = argument->value;
+		argument->value.value = UINT32_MAX;
+		argument->value_two.set = true;
+	}
 }
 
 static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const char *name,
@@ -153,8 +178,13 @@ static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const c
 
 		while (at < rule.names.count && strcmp(rule.names.items[at], name) != 0)
 			at++;
-		if (!permits(rule.action) || at == rule.names.count)
+		if (at == rule.names.count)
 			continue;
+		if (!permits(rule.action)) {
+			if (rule.names.count == 1)
+				compare_masked(&seccomp->syscalls.items[i]);
+			continue;
+		}
 		remove_name(&seccomp->syscalls.items[i], at);
 		for (size_t j = 0; j < count; j++) {
 			struct oci_seccomp_rule joined = { .action = rule.action };
@@ -162,8 +192,23 @@ static void allow_only(struct arena *arena, struct oci_seccomp *seccomp, const c
 			if (!join(arena, &rule, &forms[j], &joined))
 				continue;
 			string_list_add(arena, &joined.names, name);
-			add_once(arena, seccomp, joined);
+			add_uncovered(arena, seccomp, joined);
 		}
+	}
+}
+
+/* The refusals of a call that has become conditional, behind what allows it. */
+static void move_refusals_last(struct arena *arena, struct oci_seccomp *seccomp, const char *name)
+{
+	size_t count = seccomp->syscalls.count;
+
+	for (size_t i = 0; i < count; i++) {
+		struct oci_seccomp_rule rule = seccomp->syscalls.items[i];
+
+		if (permits(rule.action) || rule.names.count != 1 || strcmp(rule.names.items[0], name) != 0)
+			continue;
+		seccomp->syscalls.items[i].names.count = 0; /* dropped in the end */
+		add_uncovered(arena, seccomp, rule);
 	}
 }
 
@@ -171,10 +216,12 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 	struct oci_seccomp *seccomp)
 {
 	static const struct form clone_forms[] = { { { { 0, NAMESPACE_FLAGS, 0 } }, 1 } };
+	/* Those with fewer conditions first: libseccomp minds the order. */
 	static const struct form socket_forms[] = {
-		{ { { 0, UINT32_MAX, AF_INET } }, 1 }, { { { 0, UINT32_MAX, AF_INET6 } }, 1 },
+		{ { { 0, UINT32_MAX, AF_UNIX } }, 1 },
+		{ { { 0, UINT32_MAX, AF_INET } }, 1 },
+		{ { { 0, UINT32_MAX, AF_INET6 } }, 1 },
 		{ { { 0, UINT32_MAX, AF_NETLINK }, { 2, UINT32_MAX, 0 } }, 2 },
-		{ { { 0, UINT32_MAX, AF_UNIX } }, 1 }, /* the last, see below */
 	};
 	static const struct form pair_forms[] = {
 		{ { { 1, 0xf, SOCK_STREAM } }, 1 },
@@ -191,7 +238,9 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 	take_out(seccomp, &refused);
 	if (!namespaces)
 		allow_only(arena, seccomp, "clone", clone_forms, ARRAY_SIZE(clone_forms));
-	allow_only(arena, seccomp, "socket", socket_forms, ARRAY_SIZE(socket_forms) - refuse_unix_sockets);
+	allow_only(arena, seccomp, "socket", socket_forms + refuse_unix_sockets,
+		ARRAY_SIZE(socket_forms) - refuse_unix_sockets);
+	move_refusals_last(arena, seccomp, "socket");
 	if (refuse_unix_sockets)
 		allow_only(arena, seccomp, "socketpair", pair_forms, ARRAY_SIZE(pair_forms));
 	drop_empty_rules(seccomp);

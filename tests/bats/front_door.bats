@@ -530,13 +530,13 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 @test "signals reach the command, and its end is fence's" {
 	for who in $EVERYONE; do
 		become "$who"
-		mkfifo "$TEST_DIR/up-$who"
 		for signal in TERM INT HUP USR1; do
 			on_host "${AS[@]}" "$FENCE" -- sh -c 'trap "echo got $1; exit 5" "$1"; echo up; while :; do sleep 0.05; done' sh "$signal"
+			rm -f "$TEST_DIR/signal.log"
 			# bash starts background jobs with SIGINT ignored; env undoes that.
 			env --default-signal=INT "${command[@]}" >"$TEST_DIR/signal.log" 2>&1 3>&- &
 			pid=$!
-			wait_until grep -q up "$TEST_DIR/signal.log"
+			wait_until grep -qs up "$TEST_DIR/signal.log"
 			kill -s "$signal" "$pid"
 			status=0
 			wait "$pid" || status=$?
@@ -550,9 +550,10 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 	for who in $EVERYONE; do
 		become "$who"
 		on_host "${AS[@]}" "$FENCE" -- sh -c 'trap "" TERM; echo up; sleep 600 & wait; while :; do wait; done'
+		rm -f "$TEST_DIR/kill.log"
 		"${command[@]}" >"$TEST_DIR/kill.log" 2>&1 3>&- &
 		pid=$!
-		wait_until grep -q up "$TEST_DIR/kill.log"
+		wait_until grep -qs up "$TEST_DIR/kill.log"
 		kill -KILL "$pid"
 		wait "$pid" || true
 		assert_nothing_left

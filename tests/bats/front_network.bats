@@ -328,6 +328,7 @@ print("all 200")'
 		on_host "${AS[@]}" "$FENCE" -p 8080 -- /usr/bin/python3 -m http.server --bind 127.0.0.1 8080
 		"${command[@]}" >"$TEST_DIR/inner.log" 2>&1 </dev/null 3>&- &
 		pid=$!
+		rm -f "$TEST_DIR/got"
 		PATIENCE=15 wait_until in_host "${CURL[@]}" -o "$TEST_DIR/got" http://127.0.0.1:8080/
 		[ "$(cat "$TEST_DIR/got")" = 'inner page' ]
 		fails in_host "${CURL[@]}" http://203.0.113.7:8080/
@@ -415,9 +416,10 @@ print("all 200")'
 		give go
 		on_host "${AS[@]}" "$FENCE" --proxy "$proxy" -- sh -c \
 			'curl -sS --max-time 20 http://203.0.113.7/; read -r x <go; curl -sS --max-time 5 http://203.0.113.7/ || echo silence'
+		rm -f "$TEST_DIR/dies.log"
 		"${command[@]}" >"$TEST_DIR/dies.log" 2>&1 </dev/null 3>&- &
 		pid=$!
-		wait_until grep -q 'the page' "$TEST_DIR/dies.log"
+		wait_until grep -qs 'the page' "$TEST_DIR/dies.log"
 		kill -KILL $(relay_pids)
 		wait_until eval '[ -z "$(relay_pids)" ]'
 		echo go >go

@@ -154,7 +154,7 @@ on_a_terminal() {
 	in_host) on_host "${@:2}" ;;
 	esac
 	[ -p "$TEST_DIR/nobody" ] || mkfifo "$TEST_DIR/nobody"
-	script --quiet --return --flush --command "${command[*]@Q}" /dev/null <>"$TEST_DIR/nobody"
+	SHELL=/bin/bash script --quiet --return --flush --command "${command[*]@Q}" /dev/null <>"$TEST_DIR/nobody"
 }
 
 # --- assertions: each says what it saw ---

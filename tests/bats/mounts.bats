@@ -240,12 +240,14 @@ bind() {
 		make_source
 		make_bundle '.mounts += [
 			{"destination": "/plain", "type": "tmpfs", "source": "scratch", "options": ["size=64k", "mode=0751", "noexec"]},
+			{"destination": "/rro", "type": "tmpfs", "source": "tmpfs", "options": ["rro"]},
 			{"destination": "/ro", "type": "tmpfs", "source": "tmpfs", "options": ["ro", "nosuid"]}]'
 		bind /ro/made
-		inside "$(declare -f options_of)"'; options_of /plain; options_of /ro; stat -c %a /plain; cat /ro/made/file
+		inside "$(declare -f options_of)"'; options_of /plain; options_of /ro; options_of /rro; stat -c %a /plain; cat /ro/made/file
 			grep /plain /proc/mounts; cat /dev/zero >/plain/x; echo no >/ro/x'
 		has 'rw,noexec,relatime|'
 		has 'ro,nosuid,relatime|'
+		has $'\nro,relatime|'
 		has $'751\ncontent'
 		has 'scratch /plain tmpfs'
 		has 'size=64k'

@@ -511,7 +511,7 @@ hook_filter() {
 	runs fence --version
 	has 'spec: 1.3.0'
 	runs fence --help
-	has 'Commands:'
+	has Commands
 	runs fence run --help
 	has --preserve-fds
 	runs oci features
