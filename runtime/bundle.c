@@ -7,18 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-int bundle_open(const char *path, struct error *err)
+static int check_empty(int fd, const char *path, struct error *err)
 {
-	_cleanup_close_ int fd = -1;
-	_cleanup_closedir_ DIR *directory = NULL;
+	_cleanup_closedir_ DIR *directory = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));
 	struct dirent *entry;
 
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return error_set(err, errno, "cannot make the bundle directory %s", path);
-	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return error_set(err, errno, "cannot open the bundle directory %s", path);
-	directory = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));
 	if (!directory)
 		return error_set(err, errno, "cannot read the bundle directory %s", path);
 	while ((entry = readdir(directory)))
@@ -27,6 +20,21 @@ int bundle_open(const char *path, struct error *err)
 				"the bundle directory %s is not empty (it holds %s): name a new or an empty "
 				"one",
 				path, entry->d_name);
+	return 0;
+}
+
+int bundle_open(const char *path, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	bool made = mkdir(path, 0755) == 0;
+
+	if (!made && errno != EEXIST)
+		return error_set(err, errno, "cannot make the bundle directory %s", path);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return error_set(err, errno, "cannot open the bundle directory %s", path);
+	if (!made && check_empty(fd, path, err) < 0)
+		return -1;
 	return steal_fd(&fd);
 }
 

@@ -203,7 +203,6 @@ static void describe(struct creation *creation)
 
 	state->oci_version = OCI_VERSION;
 	state->id = creation->options->id;
-	state->created = now(creation->arena);
 	state->owner = (struct optional_uint32){ true, geteuid() };
 	state->rootless = (struct optional_bool){ true, state_is_rootless() };
 	state->rootfs = absolute_rootfs(creation);
@@ -229,8 +228,8 @@ static int keep_config(struct creation *creation, struct error *err)
 	size_t length = creation->config_length;
 
 	if (engine_policy_wanted(creation->config)) {
-		if (engine_policy_apply(creation->arena, creation->config, creation->directory.path,
-			    creation->directory.fd, err) < 0)
+		if (engine_policy_apply(creation->arena, creation->config, creation->state.bundle,
+			    creation->directory.path, creation->directory.fd, err) < 0)
 			return -1;
 		text = json_format(
 			creation->arena, oci_config_write(creation->arena, creation->config), false, &length);
@@ -248,6 +247,13 @@ int creation_take(struct creation *creation, struct error *err)
 	return state_take(creation->arena, options->root, options->id, &creation->directory, err);
 }
 
+static int write_down_state(struct creation *creation, struct error *err)
+{
+	if (!creation->state.created)
+		creation->state.created = now(creation->arena);
+	return state_save(creation->arena, &creation->directory, &creation->state, err);
+}
+
 static int write_down(struct creation *creation, struct error *err)
 {
 	if ((creation->options->prepare ? prepare_bundle : keep_config)(creation, err) < 0)
@@ -260,7 +266,8 @@ static int write_down(struct creation *creation, struct error *err)
 		return -1;
 	log_debug("%s: bundle %s, state %s", creation->state.id, creation->state.bundle,
 		creation->directory.path);
-	return state_save(creation->arena, &creation->directory, &creation->state, err);
+	/* Without a cgroup there is nothing yet that the directory's name does not tell; the pid follows soon. */
+	return creation->cgroup ? write_down_state(creation, err) : 0;
 }
 
 /* ---- the init process ---- */
@@ -326,7 +333,7 @@ static void describe_init(struct creation *creation)
 		.config = creation->config,
 		.process = creation->config->process,
 		.handshake = init->handshake,
-		.can_set_groups = true,
+		.can_set_groups = !creation->state.rootless.value || idmap_can_set_groups(getpid()),
 		.own_user_namespace = (creation->namespaces.create & CLONE_NEWUSER) != 0,
 		.reaper = reaper,
 		.preserve_fds = options->preserve_fds,
@@ -390,7 +397,7 @@ static int write_down_pid(struct creation *creation, struct error *err)
 	/* A process that is gone by now is reported by the handshake. */
 	if (process_start_time(creation->child.pid, &state->pid_start_time.value, &zombie) < 0)
 		state->pid_start_time.value = 0;
-	return state_save(creation->arena, &creation->directory, state, err);
+	return write_down_state(creation, err);
 }
 
 /* Who reads it are exec, and the hooks and whoever cleans up after them: it can wait until the init process is busy. */

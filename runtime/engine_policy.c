@@ -33,11 +33,12 @@ static int write_files(
 		strlen(compilation->resolv_conf), 0644, err);
 }
 
-int engine_policy_apply(struct arena *arena, struct oci_config *config, const char *state_directory,
-	int state_fd, struct error *err)
+int engine_policy_apply(struct arena *arena, struct oci_config *config, const char *bundle,
+	const char *state_directory, int state_fd, struct error *err)
 {
 	struct container_compilation compilation = {
 		.hook = hook_path(arena),
+		.bundle = bundle,
 		.network_path = arena_printf(arena, "%s/network.json", state_directory),
 		.resolv_path = arena_printf(arena, "%s/resolv.conf", state_directory),
 	};

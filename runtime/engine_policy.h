@@ -11,5 +11,5 @@
 bool engine_policy_wanted(const struct oci_config *config);
 
 /* Tightens `config` in place; network.json and what the container mounts are written to the state directory. */
-int engine_policy_apply(struct arena *arena, struct oci_config *config, const char *state_directory, int state_fd,
-	struct error *err);
+int engine_policy_apply(struct arena *arena, struct oci_config *config, const char *bundle,
+	const char *state_directory, int state_fd, struct error *err);

@@ -4,6 +4,7 @@
 
 #include "runtime/console.h"
 #include "runtime/handshake.h"
+#include "runtime/idmap.h"
 #include "runtime/launch.h"
 #include "runtime/namespaces.h"
 #include "runtime/process.h"
@@ -50,16 +51,6 @@ static pid_t first_child(pid_t pid)
 	return file && fscanf(file, "%d", &child) == 1 ? child : pid;
 }
 
-static bool can_set_groups(pid_t pid)
-{
-	_cleanup_fclose_ FILE *file = NULL;
-	char path[64], word[16];
-
-	snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
-	file = fopen(path, "re");
-	return !file || fscanf(file, "%15s", word) != 1 || strcmp(word, "deny") != 0;
-}
-
 static int open_target(struct execution *execution, struct error *err)
 {
 	struct namespaces listed;
@@ -76,7 +67,7 @@ static int open_target(struct execution *execution, struct error *err)
 	namespaces_listed(execution->config, &listed);
 	execution->flags = namespaces_setns_flags(&listed, pid);
 	execution->user_namespace = (execution->flags & CLONE_NEWUSER) != 0;
-	execution->launch.can_set_groups = !execution->user_namespace || can_set_groups(pid);
+	execution->launch.can_set_groups = idmap_can_set_groups(pid);
 	return 0;
 }
 
@@ -228,6 +219,7 @@ static int clone_by_intermediate(struct execution *execution, struct error *err)
 static int clone_process(struct execution *execution, struct error *err)
 {
 	struct spawned *child = &execution->child;
+	_cleanup_close_ int ours = -1;
 
 	if (handshake_pair(&child->handshake, &execution->theirs, err) < 0)
 		return -1;
@@ -235,9 +227,12 @@ static int clone_process(struct execution *execution, struct error *err)
 	child->supervised = !execution->options->detach;
 	if (execution->user_namespace)
 		return clone_by_intermediate(execution, err);
-	/* Only our children are meant: we stay. */
-	if ((execution->flags & CLONE_NEWPID) && setns(execution->target, CLONE_NEWPID) < 0)
-		return error_set(err, errno, "cannot join the container's pid namespace");
+	/* This is for children alone, and for the one that is made next. */
+	if (execution->flags & CLONE_NEWPID) {
+		ours = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+		if (ours < 0 || setns(execution->target, CLONE_NEWPID) < 0)
+			return error_set(err, errno, "cannot join the container's pid namespace");
+	}
 	execution->flags &= ~(unsigned int)CLONE_NEWPID;
 	child->pid = namespaces_clone(
 		0, cgroup_clone_into(execution->cgroup), &child->pidfd, &execution->in_cgroup);
@@ -245,6 +240,8 @@ static int clone_process(struct execution *execution, struct error *err)
 		enter_and_run(execution);
 	if (child->pid < 0)
 		return error_set(err, errno, "cannot clone the process");
+	if (ours >= 0 && setns(ours, CLONE_NEWPID) < 0)
+		return error_set(err, errno, "cannot return to our own pid namespace");
 	execution->theirs = close_fd(execution->theirs);
 	return 0;
 }

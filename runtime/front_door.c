@@ -8,7 +8,9 @@
 #include "runtime/hook_path.h"
 #include "runtime/log.h"
 #include "runtime/seal.h"
+#include "runtime/state.h"
 #include "spec/cleanup.h"
+#include "spec/command.h"
 #include "spec/compile.h"
 #include "spec/policy_load.h"
 
@@ -195,6 +197,8 @@ static int describe_invocation(struct front_door *door, struct error *err)
 	invocation->uid = geteuid();
 	invocation->gid = getegid();
 	invocation->hook = hook_path(door->arena);
+	if (!invocation->exported && state_root(door->arena, NULL, &invocation->state, err) < 0)
+		return -1;
 	invocation->network_in_bundle = true;
 	for (char **variable = environ; *variable; variable++)
 		*(char **)arena_push(door->arena, &invocation->env.items, &invocation->env.count,
@@ -207,6 +211,7 @@ static int understand(
 	struct front_door *door, int argc, char **argv, bool spec, bool *help, struct error *err)
 {
 	struct string_list words = { 0 };
+	const char *why;
 
 	if (parse(door, argc, argv, spec, &words, help, err) < 0)
 		return -1;
@@ -217,6 +222,8 @@ static int understand(
 	if (choose_program(door, &words, err) < 0 || describe_invocation(door, err) < 0 ||
 		load_policy(door, err) < 0)
 		return -1;
+	if (!command_permitted(door->arena, door->policy, &door->invocation.args, &why))
+		return error_set(err, 0, "the command %s", why);
 	return facts_gather(door->arena, door->policy, &door->invocation, &door->facts, err);
 }
 
@@ -289,6 +296,7 @@ static int run(struct front_door *door, int *exit_status, struct error *err)
 {
 	door->invocation.id = new_id(door->arena);
 	door->container = (struct container_options){
+		.root = door->invocation.state,
 		.id = door->invocation.id,
 		.cgroup_manager = CGROUP_MANAGER_CGROUPFS,
 		.prepare = prepare,

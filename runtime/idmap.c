@@ -88,16 +88,27 @@ static bool maps_only(const oci_id_mappings *mappings, uint32_t id)
 int idmap_write(pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *gids, bool *can_set_groups,
 	struct error *err)
 {
-	*can_set_groups = true;
 	if (write_map(pid, "uid_map", "newuidmap", uids, err) < 0)
 		return -1;
 	/* Without privilege a process may map its own gid only after giving up setgroups(2): CVE-2014-8989. */
 	if (geteuid() != 0 && maps_only(gids, getegid())) {
 		if (write_file(pid, "setgroups", "deny") < 0)
 			return error_set(err, errno, "cannot deny setgroups in the new user namespace");
-		*can_set_groups = false;
 	}
-	return write_map(pid, "gid_map", "newgidmap", gids, err);
+	if (write_map(pid, "gid_map", "newgidmap", gids, err) < 0)
+		return -1;
+	*can_set_groups = idmap_can_set_groups(pid);
+	return 0;
+}
+
+bool idmap_can_set_groups(pid_t pid)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	char path[64], word[16];
+
+	snprintf(path, sizeof(path), "/proc/%d/setgroups", pid);
+	file = fopen(path, "re");
+	return !file || fscanf(file, "%15s", word) != 1 || strcmp(word, "deny") != 0;
 }
 
 bool idmap_contains(const oci_id_mappings *mappings, uint32_t container_id)

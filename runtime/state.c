@@ -52,7 +52,7 @@ static int check_private(const char *path, struct error *err)
 	return 0;
 }
 
-bool state_is_rootless(void)
+static bool look_at_mappings(void)
 {
 	_cleanup_close_ int fd = -1;
 	unsigned int inside, outside, size;
@@ -67,6 +67,15 @@ bool state_is_rootless(void)
 		return false;
 	text[length] = '\0';
 	return sscanf(text, "%u %u %u", &inside, &outside, &size) != 3 || outside != 0 || size != UINT32_MAX;
+}
+
+bool state_is_rootless(void)
+{
+	static int answer = -1;
+
+	if (answer < 0)
+		answer = look_at_mappings();
+	return answer;
 }
 
 int state_root(struct arena *arena, const char *given, const char **root, struct error *err)

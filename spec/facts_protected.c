@@ -184,6 +184,30 @@ static void protect_modules(
 }
 
 /* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. */
+static bool is_within_any(const struct path_facts *list, const char *path)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (path_is_within(path, list->items[i].path))
+			return true;
+	return false;
+}
+
+static void note_repository(struct gatherer *gatherer, const char *directory, const char *repository)
+{
+	struct facts *facts = gatherer->facts;
+	struct path_fact fact;
+
+	resolve_path(gatherer, repository, true, &fact);
+	if (is_within_any(&facts->allow_read, fact.path) || is_within_any(&facts->allow_write, fact.path) ||
+		is_within_any(&facts->top_level, fact.path))
+		return;
+	string_list_note(gatherer->arena, &facts->notes,
+		"%s is a git worktree or submodule, whose repository %s is not visible: git works with that "
+		"in allowRead or "
+		"allowWrite",
+		directory, fact.path);
+}
+
 static void protect_git_file(
 	struct gatherer *gatherer, const char *file, const char *directory, bool allow_config)
 {
@@ -198,9 +222,12 @@ static void protect_git_file(
 	protect_git_directory(gatherer, git_directory, allow_config, true);
 	protect(gatherer, below(gatherer, git_directory, "gitdir"), false, false);
 	protect(gatherer, below(gatherer, git_directory, "commondir"), false, false);
-	if (!common)
+	if (!common) {
+		note_repository(gatherer, directory, git_directory);
 		return;
+	}
 	common = from(gatherer, git_directory, common);
+	note_repository(gatherer, directory, common);
 	pin(gatherer, common);
 	protect_git_directory(gatherer, common, allow_config, true);
 }
@@ -327,14 +354,6 @@ static void search_directory(const struct search *search, const char *directory,
 	}
 }
 
-static bool is_in_writable(const struct facts *facts, const char *path)
-{
-	for (size_t i = 0; i < facts->allow_write.count; i++)
-		if (path_is_within(path, facts->allow_write.items[i].path))
-			return true;
-	return false;
-}
-
 void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 {
 	struct facts *facts = gatherer->facts;
@@ -364,7 +383,7 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		protect_top(gatherer, facts->cwd.path, search.allow_config);
 		search_directory(&search, facts->cwd.path, 0);
 	}
-	if (facts->home_at.path && is_in_writable(facts, facts->home_at.path))
+	if (facts->home_at.path && is_within_any(&facts->allow_write, facts->home_at.path))
 		protect_top(gatherer, facts->home_at.path, search.allow_config);
 	if (gatherer->entries > ENTRIES_MAX)
 		string_list_note(gatherer->arena, &facts->notes,

@@ -221,7 +221,8 @@ export_bundle() {
 		mkdir "$HOME/.ssh"
 		echo secret | tee "$HOME/.ssh/id" hidden >/dev/null
 		cat >../policy.json <<-'JSON'
-			{ "filesystem": { "allowWrite": ["."], "denyRead": ["./hidden"] },
+			{ "command": { "useDefaults": false },
+			  "filesystem": { "allowWrite": ["."], "denyRead": ["./hidden"] },
 			  "network": { "proxyUrl": "socks5://127.0.0.1:1080", "allowedDomains": ["203.0.113.7"] } }
 		JSON
 		give . .. "$HOME"
