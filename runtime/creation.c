@@ -15,6 +15,7 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -452,13 +453,22 @@ static int complete_init(struct creation *creation, struct error *err)
 	return result < 0 ? -1 : 0;
 }
 
+/* The maps of a process that is ending cannot be written (EACCES), like those of one that is too well protected. */
+static bool is_ending(const struct creation *creation)
+{
+	struct pollfd ended = { .fd = creation->child.pidfd, .events = POLLIN };
+
+	return poll(&ended, 1, 200) == 1;
+}
+
 /* When sending failed since the init process has given up, it tells better why. */
 static void prefer_its_error(struct creation *creation, struct error *err)
 {
 	const struct spawn_service service = { 0 };
 	struct error its = { 0 };
 
-	if ((err->number == EPIPE || err->number == ECONNRESET || err->number == ESRCH) &&
+	if ((err->number == EPIPE || err->number == ECONNRESET || err->number == ESRCH ||
+		    (err->number == EACCES && is_ending(creation))) &&
 		spawn_serve(&creation->child, &service, &its) < 0)
 		*err = its;
 }

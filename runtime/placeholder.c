@@ -20,10 +20,13 @@ struct registry {
 	int root; /* locked */
 	struct json *tree;
 	bool changed;
+	int parent; /* the directory of the path that was looked at last: most are neighbours */
+	const char *parent_path;
 };
 
 static void registry_close(struct registry *registry)
 {
+	close_fd(registry->parent);
 	close_fd(registry->root); /* which unlocks it */
 }
 #define _cleanup_registry_ _cleanup_(registry_close)
@@ -33,7 +36,7 @@ static int registry_open(struct registry *registry, struct arena *arena, const c
 {
 	_cleanup_close_ int fd = -1;
 
-	*registry = (struct registry){ .arena = arena, .tree = json_new_object(arena) };
+	*registry = (struct registry){ .arena = arena, .tree = json_new_object(arena), .parent = -1 };
 	registry->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (registry->root < 0 || flock(registry->root, LOCK_EX) < 0)
 		return error_set(err, errno, "cannot lock %s", root);
@@ -66,21 +69,27 @@ static int registry_save(struct registry *registry, struct error *err)
 }
 
 /* The directory that holds `path`, reached through no symbolic link: the path's owner could turn one under our feet. */
-static int open_parent(struct arena *arena, const char *path, const char **name)
+static int open_parent(struct registry *registry, const char *path, const char **name)
 {
 	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
 	const char *slash = strrchr(path, '/');
-	const char *parent = slash == path ? "/" : arena_strndup(arena, path, (size_t)(slash - path));
+	const char *parent =
+		slash == path ? "/" : arena_strndup(registry->arena, path, (size_t)(slash - path));
 
 	*name = slash + 1;
-	return (int)syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof(how));
+	if (registry->parent >= 0 && strcmp(parent, registry->parent_path) == 0)
+		return registry->parent;
+	close_fd(registry->parent);
+	registry->parent = (int)syscall(SYS_openat2, AT_FDCWD, parent, &how, sizeof(how));
+	registry->parent_path = parent;
+	return registry->parent;
 }
 
 /* What is at `path`: false where there is nothing. */
-static bool look(struct arena *arena, const char *path, struct stat *status)
+static bool look(struct registry *registry, const char *path, struct stat *status)
 {
 	const char *name;
-	_cleanup_close_ int parent = open_parent(arena, path, &name);
+	int parent = open_parent(registry, path, &name);
 
 	return parent >= 0 && fstatat(parent, name, status, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -100,7 +109,7 @@ static void claim_one(struct registry *registry, const char *path, const char *i
 	struct json *entry = json_get(registry->tree, path);
 	struct stat status;
 
-	if (!entry && look(registry->arena, path, &status))
+	if (!entry && look(registry, path, &status))
 		return; /* not a placeholder: it is there by itself */
 	if (!entry) {
 		entry = json_new_object(registry->arena);
@@ -131,7 +140,7 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 	struct error *err)
 {
 	const char *annotation = oci_annotation(config, ANNOTATION_PLACEHOLDERS);
-	_cleanup_registry_ struct registry registry = { .root = -1 };
+	_cleanup_registry_ struct registry registry = { .root = -1, .parent = -1 };
 	const char *done = NULL;
 	struct json *paths;
 
@@ -162,7 +171,7 @@ static const char *inode_text(struct arena *arena, const struct stat *status)
 
 int placeholders_identify(struct arena *arena, const char *root, const char *id, struct error *err)
 {
-	_cleanup_registry_ struct registry registry = { .root = -1 };
+	_cleanup_registry_ struct registry registry = { .root = -1, .parent = -1 };
 	struct stat status;
 
 	if (registry_open(&registry, arena, root, err) < 0)
@@ -171,7 +180,7 @@ int placeholders_identify(struct arena *arena, const char *root, const char *id,
 		struct json_member *member = &registry.tree->object.members[i];
 
 		if (!holds(member->value, id) || json_get(member->value, "inode") ||
-			!look(arena, member->key, &status))
+			!look(&registry, member->key, &status))
 			continue;
 		json_set(arena, member->value, "inode", json_new_string(arena, inode_text(arena, &status)));
 		registry.changed = true;
@@ -180,15 +189,15 @@ int placeholders_identify(struct arena *arena, const char *root, const char *id,
 }
 
 /* Only what is still the empty thing that was made: anything else has become somebody's. */
-static void remove_if_untouched(struct arena *arena, const char *path, const struct json *inode)
+static void remove_if_untouched(struct registry *registry, const char *path, const struct json *inode)
 {
 	const char *name;
-	_cleanup_close_ int parent = open_parent(arena, path, &name);
+	int parent = open_parent(registry, path, &name);
 	struct stat status;
 
 	if (parent < 0 || fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
-	if (inode && strcmp(inode->string, inode_text(arena, &status)) != 0)
+	if (inode && strcmp(inode->string, inode_text(registry->arena, &status)) != 0)
 		return;
 	if (S_ISDIR(status.st_mode))
 		unlinkat(parent, name, AT_REMOVEDIR);
@@ -208,7 +217,7 @@ static struct json *without(struct arena *arena, const struct json *holders, con
 
 int placeholders_release(struct arena *arena, const char *root, const char *id, struct error *err)
 {
-	_cleanup_registry_ struct registry registry = { .root = -1 };
+	_cleanup_registry_ struct registry registry = { .root = -1, .parent = -1 };
 	struct json *before, *kept = json_new_object(arena);
 
 	if (registry_open(&registry, arena, root, err) < 0)
@@ -228,7 +237,7 @@ int placeholders_release(struct arena *arena, const char *root, const char *id, 
 		const struct json_member *member = &before->object.members[i];
 
 		if (json_get(member->value, "holders")->array.count == 0)
-			remove_if_untouched(arena, member->key, json_get(member->value, "inode"));
+			remove_if_untouched(&registry, member->key, json_get(member->value, "inode"));
 	}
 	registry.tree = kept;
 	return registry_save(&registry, err);

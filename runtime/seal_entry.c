@@ -16,9 +16,12 @@
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 
+/* For every function here. */
+#define BARE __attribute__((no_stack_protector))
+
 #if defined(__x86_64__)
 
-static inline long raw_call(long number, long a, long b, long c, long d, long e)
+BARE static inline long raw_call(long number, long a, long b, long c, long d, long e)
 {
 	register long fourth __asm__("r10") = d;
 	register long fifth __asm__("r8") = e;
@@ -50,7 +53,7 @@ __asm__(".pushsection .text.seal_entry,\"ax\",@progbits\n"
 
 #elif defined(__aarch64__)
 
-static inline long raw_call(long number, long a, long b, long c, long d, long e)
+BARE static inline long raw_call(long number, long a, long b, long c, long d, long e)
 {
 	register long x8 __asm__("x8") = number;
 	register long x0 __asm__("x0") = a;
@@ -86,7 +89,7 @@ void seal_before_start(char **stack);
 /* One of these among the first words: the program is about to enter a container. No pointers, they would need relocation. */
 static const char entering_words[][8] = { "--", "-c", "run", "create", "exec" };
 
-static inline bool same(const char *a, const char *b)
+BARE static inline bool same(const char *a, const char *b)
 {
 	while (*a && *a == *b) {
 		a++;
@@ -95,7 +98,7 @@ static inline bool same(const char *a, const char *b)
 	return *a == *b;
 }
 
-static inline bool enters_container(char *const *words)
+BARE static inline bool enters_container(char *const *words)
 {
 	for (; *words; words++)
 		for (unsigned long i = 0; i < sizeof(entering_words) / sizeof(*entering_words); i++)
@@ -104,14 +107,14 @@ static inline bool enters_container(char *const *words)
 	return false;
 }
 
-static inline bool is_read_only(const char *path)
+BARE static inline bool is_read_only(const char *path)
 {
 	struct statfs status;
 
 	return raw_call(SYS_statfs, (long)path, (long)&status, 0, 0, 0) < 0 || status.f_flags & ST_RDONLY;
 }
 
-__attribute__((no_stack_protector, used)) void seal_before_start(char **stack)
+BARE __attribute__((used)) void seal_before_start(char **stack)
 {
 	static const struct mount_attr attributes = { .attr_set = MOUNT_ATTR_RDONLY };
 	static const char self[] = "/proc/self/exe";
