@@ -31,7 +31,7 @@ ALL_CFLAGS  := -std=gnu11 -fPIE $(WARNINGS) $(HARDENING) $(SANITIZERS) -MMD -MP
 # fence itself is linked statically: it starts in a third of the time, and no library of a container's can ever be
 # loaded into it. The hook is dynamic, since Debian has no static libmnl and it resolves names with libc.
 # Where there is one, the entry point is runtime/seal_entry.c's.
-ENTRY       := $(if $(filter x86_64-% aarch64-%,$(shell $(CC) -dumpmachine)),-Wl$(comma)-e$(comma)seal_entry)
+ENTRY       := $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),-Wl$(comma)-e$(comma)seal_entry)
 STATIC      := $(if $(SANITIZE),-pie,-static-pie $(ENTRY))
 LDFLAGS_ALL := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--gc-sections $(SANITIZERS)
 FENCE_LIBS  := $(if $(SANITIZE),-lseccomp -lcap -lyajl,-lseccomp -lcap -lyajl_s)

@@ -19,8 +19,8 @@ struct inside {
 	int tun_fd; /* or -1 */
 	bool tun_offload;
 	int mtu;
-	int listener_fd;       /* without TUN; or -1 */
-	int inner_socket;      /* to the helper; or -1 */
+	int listener_fd;	  /* without TUN; or -1 */
+	int inner_socket;	  /* to the helper; or -1 */
 	struct error tun_missing; /* why there is no TUN although it was preferred; message "" otherwise */
 };
 

@@ -30,7 +30,8 @@ const char *hook_path(struct arena *arena)
 
 	for (size_t i = 0; self && i < ARRAY_SIZE(places); i++) {
 		int folder = (int)(strrchr(self, '/') + 1 - self);
-		_cleanup_free_ char *hook = realpath(arena_printf(arena, "%.*s%s", folder, self, places[i]), NULL);
+		_cleanup_free_ char *hook =
+			realpath(arena_printf(arena, "%.*s%s", folder, self, places[i]), NULL);
 
 		if (hook)
 			return arena_strdup(arena, hook);

@@ -51,38 +51,6 @@ __asm__(".pushsection .text.seal_entry,\"ax\",@progbits\n"
 	".size seal_entry, . - seal_entry\n"
 	".popsection\n");
 
-#elif defined(__aarch64__)
-
-BARE static inline long raw_call(long number, long a, long b, long c, long d, long e)
-{
-	register long x8 __asm__("x8") = number;
-	register long x0 __asm__("x0") = a;
-	register long x1 __asm__("x1") = b;
-	register long x2 __asm__("x2") = c;
-	register long x3 __asm__("x3") = d;
-	register long x4 __asm__("x4") = e;
-
-	__asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4) : "memory");
-	return x0;
-}
-
-/* x0 is the dynamic linker's function for exit, which _start takes. */
-__asm__(".pushsection .text.seal_entry,\"ax\",@progbits\n"
-	".globl seal_entry\n"
-	".type seal_entry, @function\n"
-	"seal_entry:\n"
-	"	mov x19, x0\n"
-	"	mov x0, sp\n"
-	"	bl seal_before_start\n"
-	"	mov x0, x19\n"
-	"	b _start\n"
-	".size seal_entry, . - seal_entry\n"
-	".popsection\n");
-
-#endif
-
-#if defined(__x86_64__) || defined(__aarch64__)
-
 /* As the kernel leaves them on the stack: argc, the arguments, NULL, the environment, NULL. */
 void seal_before_start(char **stack);
 

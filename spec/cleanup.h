@@ -44,9 +44,9 @@ static inline void cleanup_closedir(DIR **directory)
 		closedir(*directory);
 }
 
-#define _cleanup_free_ _cleanup_(cleanup_free)
-#define _cleanup_close_ _cleanup_(cleanup_close)
-#define _cleanup_fclose_ _cleanup_(cleanup_fclose)
+#define _cleanup_free_	   _cleanup_(cleanup_free)
+#define _cleanup_close_	   _cleanup_(cleanup_close)
+#define _cleanup_fclose_   _cleanup_(cleanup_fclose)
 #define _cleanup_closedir_ _cleanup_(cleanup_closedir)
 
 /* Hand ownership out of a cleanup scope. */
@@ -58,12 +58,12 @@ static inline int steal_fd(int *fd)
 	return stolen;
 }
 
-#define steal_pointer(pointer)                         \
-	({                                             \
+#define steal_pointer(pointer)                             \
+	({                                                 \
 		__typeof__(*(pointer)) *slot_ = (pointer); \
 		__typeof__(*(pointer)) stolen_ = *slot_;   \
-		*slot_ = NULL;                         \
-		stolen_;                               \
+		*slot_ = NULL;                             \
+		stolen_;                                   \
 	})
 
 #define ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))

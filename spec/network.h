@@ -6,15 +6,17 @@
 #include "spec/table.h"
 
 struct network_file {
-	struct string_list proxies; /* "socks5://user:password@host:port", tried in order; none: the relay connects itself */
-	const char *dns;	    /* "host:port" of the resolver that is asked, or NULL */
+	struct string_list
+		proxies; /* "socks5://user:password@host:port", tried in order; none: the relay connects itself */
+	const char *dns;		/* "host:port" of the resolver that is asked, or NULL */
 	struct string_list allow, deny; /* egress rules; see netns/egress.h for the grammar */
 	const char *default_action;	/* "deny" or "allow" (a proxy and no rules: allow) */
 	struct string_list inbound;	/* "[address:]port[:inner][/udp]" */
-	const char *tun;		/* "required": tun0 or an error; "preferred"; "never": SOCKS5 listener on 127.0.0.1:18321 */
-	struct optional_bool ipv6;	/* default true */
+	const char *
+		tun; /* "required": tun0 or an error; "preferred"; "never": SOCKS5 listener on 127.0.0.1:18321 */
+	struct optional_bool ipv6;		   /* default true */
 	struct optional_bool allow_local_outbound; /* may reach the host's own loopback, by rule */
-	const char *log;		/* a file for one JSON line per decision, or NULL */
+	const char *log;			   /* a file for one JSON line per decision, or NULL */
 };
 
 int network_file_load(struct arena *arena, const char *path, struct network_file **file, struct error *err);
