@@ -82,9 +82,8 @@ static int bind_device(int directory, const char *name, const struct device *dev
 	}
 	if (fd < 0)
 		return error_set(err, 0,
-			"the host has no %s that is the device %u:%u (nor a link %s), and in a user "
-			"namespace no "
-			"device can be made",
+			"the host has neither a %s that is device %u:%u nor a link %s; in a user namespace "
+			"no device can be made",
 			device->path, device->major, device->minor, numbered);
 	target = openat(directory, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (target < 0 && errno == EEXIST)

@@ -118,6 +118,10 @@ static void compile_way_out(struct compilation *compilation)
 	PUSH(compilation->arena, &config->linux->sysctl,
 		(struct string_pair){
 			"net.ipv4.ping_group_range", arena_printf(compilation->arena, "%u %u", gid, gid) });
+	/* What leaves by tun0 gets as far as the relay, on this host: pacing, as the host's default may do (BBR), only
+	 * makes it slower. Reno is part of every kernel. */
+	PUSH(compilation->arena, &config->linux->sysctl,
+		(struct string_pair){ "net.ipv4.tcp_congestion_control", "reno" });
 	add_network_hooks(compilation->arena, config, invocation->hook,
 		invocation->network_in_bundle
 			? NULL

@@ -97,7 +97,7 @@ for host in both:
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'
 	wait_until grep -q "ends_first 8388608" "$TEST_DIR/peers.log"
 	wait_until grep -q "reset seen" "$TEST_DIR/peers.log"
-	! grep -q orderly "$TEST_DIR/peers.log"
+	fails grep orderly "$TEST_DIR/peers.log"
 }
 
 @test "TCP: slow readers on either side get all of it" {
