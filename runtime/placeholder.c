@@ -4,6 +4,7 @@
 
 #include "runtime/bundle.h"
 #include "spec/cleanup.h"
+#include "spec/facts.h"
 
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -136,6 +137,23 @@ static void claim_with_parents(struct registry *registry, const char *path, cons
 	*done = path;
 }
 
+/* Under an engine the annotation can be a user's word, and what it names is removed in the end: it must be what this config mounts
+ * over, in a directory of the host's that the config mounts by its own name. */
+static bool is_mounted_over(const struct oci_config *config, const char *path)
+{
+	bool over = false, in_bind = false;
+
+	for (size_t i = 0; i < config->mounts.count; i++) {
+		const struct oci_mount *mount = &config->mounts.items[i];
+
+		if (strcmp(mount->destination, path) == 0)
+			over = true;
+		else if (mount->source && strcmp(mount->source, mount->destination) == 0)
+			in_bind = in_bind || path_is_within(path, mount->destination);
+	}
+	return over && in_bind;
+}
+
 int placeholders_claim(struct arena *arena, const char *root, const char *id, const struct oci_config *config,
 	struct error *err)
 {
@@ -158,6 +176,12 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 
 		if (path->type != JSON_STRING || path->string[0] != '/')
 			return error_set(err, 0, ANNOTATION_PLACEHOLDERS "[%zu] is not an absolute path", i);
+		if (!is_mounted_over(config, path->string))
+			return error_set(err, 0,
+				ANNOTATION_PLACEHOLDERS
+				"[%zu]: %s is not mounted over by this config, in a directory that it has "
+				"from the host; take it out",
+				i, path->string);
 		claim_with_parents(&registry, path->string, id, &done);
 	}
 	return registry_save(&registry, err);
