@@ -1,10 +1,10 @@
 /* See cell_filter.h. Written as BPF by hand, from a table: the relay does without libseccomp. */
 #include "netns/cell_filter.h"
 
+#include "netns/architecture.h"
 #include "spec/cleanup.h"
 
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
@@ -14,16 +14,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-
-#if defined(__x86_64__)
-#define ARCHITECTURE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define ARCHITECTURE AUDIT_ARCH_AARCH64
-#elif defined(__riscv) && __riscv_xlen == 64
-#define ARCHITECTURE AUDIT_ARCH_RISCV64
-#else
-#error "name this machine's architecture for the relay's seccomp filter"
-#endif
 
 enum { PROGRAM_MAX = 256, X32 = 0x40000000 };
 

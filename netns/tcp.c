@@ -114,7 +114,7 @@ static struct tcp_flow **find(struct tcp *tcp, const struct endpoint *client, co
 	return flow;
 }
 
-void flow_dirty(struct tcp_flow *flow)
+static void flow_dirty(struct tcp_flow *flow)
 {
 	if (flow->dirty)
 		return;

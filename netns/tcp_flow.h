@@ -66,7 +66,6 @@ struct loop *tcp_loop(const struct tcp *tcp);
 struct tunnel *tcp_tunnel(const struct tcp *tcp);
 bool tcp_peeks_by_offset(const struct tcp *tcp); /* SO_PEEK_OFF works for TCP: Linux 6.9 */
 
-void flow_dirty(struct tcp_flow *flow);
 /* Both forget the flow; it must not be touched afterwards. Abort tells the upstream side with a RST. */
 void flow_close(struct tcp_flow *flow);
 void flow_abort(struct tcp_flow *flow);

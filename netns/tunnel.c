@@ -109,11 +109,6 @@ uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family)
 	return (uint16_t)((size_t)tunnel->mtu - packet_tcp_overhead(family));
 }
 
-int tunnel_mtu(const struct tunnel *tunnel)
-{
-	return tunnel->mtu;
-}
-
 size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t mss)
 {
 	size_t most = PACKET_LENGTH_MAX - packet_tcp_overhead(family);

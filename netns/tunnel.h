@@ -29,7 +29,6 @@ uint8_t *tunnel_payload(struct tunnel *tunnel);
 /* The most payload that one tunnel_send_tcp() may carry to a peer with this MSS: whole segments. */
 size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t mss);
 uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family); /* what the MTU leaves */
-int tunnel_mtu(const struct tunnel *tunnel);
 
 /* False: the packet was not taken; the network may lose packets. `mss` cuts up a longer payload. */
 bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,

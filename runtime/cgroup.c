@@ -205,11 +205,6 @@ int cgroup_apply(
 
 int cgroup_clone_fd(struct cgroup *cgroup)
 {
-	return cgroup_is_unified(cgroup) ? cgroup_clone_into(cgroup) : -1;
-}
-
-int cgroup_clone_into(struct cgroup *cgroup)
-{
 	struct cgroup_directory *directory = cgroup ? cgroup_v2_directory(cgroup) : NULL;
 
 	return directory && cgroup_directory_open(directory) ? directory->fd : -1;
@@ -232,34 +227,6 @@ int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err)
 			return enter_failed(directory, err);
 	}
 	return 0;
-}
-
-int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct error *err)
-{
-	char text[16];
-
-	snprintf(text, sizeof(text), "%d", pid);
-	for (size_t i = 0; cgroup && i < cgroup->count; i++) {
-		struct cgroup_directory *directory = &cgroup->directories[i];
-
-		if (directory->fault)
-			continue;
-		if (!cgroup_directory_open(directory) && errno == ENOENT)
-			continue; /* it could not be made, by an earlier process: see is_denied() */
-		if (directory->fd < 0 || !cgroup_write(directory->fd, "cgroup.procs", text))
-			return enter_failed(directory, err);
-	}
-	return 0;
-}
-
-const char *cgroup_path(struct cgroup *cgroup)
-{
-	return cgroup ? cgroup_save(cgroup->arena, cgroup) : NULL;
-}
-
-bool cgroup_owned(const struct cgroup *cgroup)
-{
-	return cgroup && !cgroup->joined;
 }
 
 bool cgroup_is_unified(const struct cgroup *cgroup)

@@ -5,7 +5,7 @@
  * How a process gets in, and what it costs: writing its pid to cgroup.procs waits for an RCU grace period, some 10 ms.
  * Free of that are CLONE_INTO_CGROUP (v2) and a single-threaded process that writes "0" to a v1 `tasks` file. So:
  *
- *	parent:	cgroup_create(), or for `exec` cgroup_open_entries(); clone3() with cgroup_clone_into()
+ *	parent:	cgroup_create(), or for `exec` cgroup_open_entries(); clone3() with cgroup_clone_fd()
  *	child:	cgroup_enter(cgroup, was_cloned_into), before it makes its cgroup namespace; it needs no message and no right
  *		beyond the fds that it inherits. Meanwhile the parent does cgroup_apply().
  */
@@ -22,7 +22,7 @@ struct cgroup;
 /* Works out where the container's cgroup is: linux.cgroupsPath, or the id; a relative one is below our own cgroup (on
  * pure v2 beside it, since a cgroup with processes cannot have children with controllers). Creates nothing. `systemd`
  * paths are "slice:prefix:name". *cgroup is NULL for the DISABLED manager; every function here takes NULL for a cgroup and
- * then does nothing. A cgroup that has processes already is joined, not owned: cgroup_owned() is false. */
+ * then does nothing. A cgroup that has processes already is joined, not owned. */
 int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *cgroups_path, const char *id,
 	bool rootless, struct cgroup **cgroup, struct error *err);
 
@@ -39,20 +39,13 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, 
 int cgroup_apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
 
-/* For CLONE_INTO_CGROUP; owned by the cgroup; -1 where there is no v2. Clone_fd: on pure v2 only, so that the clone is in
- * entirely. Clone_into: on hybrid hosts too, where cgroup_enter() does the rest. */
+/* For CLONE_INTO_CGROUP (v2, and hybrid hosts, where cgroup_enter() does the rest); owned by the cgroup; -1 where there is no
+ * v2. */
 int cgroup_clone_fd(struct cgroup *cgroup);
-int cgroup_clone_into(struct cgroup *cgroup);
 
-/* The calling process, which has one thread, puts itself in. `cloned`: it was cloned into cgroup_clone_into(). */
+/* The calling process, which has one thread, puts itself in. `cloned`: it was cloned into cgroup_clone_fd(). */
 int cgroup_open_entries(struct cgroup *cgroup, struct error *err);
 int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err);
-
-/* Another process, the slow way. */
-int cgroup_attach(struct cgroup *cgroup, pid_t pid, struct error *err);
-
-const char *cgroup_path(struct cgroup *cgroup); /* cgroup_save(), which cgroup_locate() takes too */
-bool cgroup_owned(const struct cgroup *cgroup);
 
 /* The controllers' mount points, for cgroup mounts (v1: each hierarchy's; hybrid: those and the v2 one; v2: one). */
 struct cgroup_hierarchy {

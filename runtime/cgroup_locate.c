@@ -303,8 +303,6 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 	if (manager == CGROUP_MANAGER_SYSTEMD)
 		return error_set(err, 0,
 			"--systemd-cgroup: this build has no systemd driver; leave it out, to use cgroupfs");
-	if (cgroups_path && strchr(cgroups_path, '\n'))
-		return cgroup_recall(arena, cgroups_path, result, err);
 	if (!cgroups_path || !*cgroups_path)
 		cgroups_path = id;
 	relative = *cgroups_path != '/';

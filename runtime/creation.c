@@ -312,6 +312,12 @@ static void describe_rootfs(struct creation *creation)
 	};
 }
 
+/* The kernel asks for CAP_SYS_RESOURCE outside of any user namespace, which the init process has not. */
+static bool sets_oom_score(const struct creation *creation)
+{
+	return creation->rootfs.user_namespace && geteuid() == 0;
+}
+
 static void describe_init(struct creation *creation)
 {
 	const struct container_options *options = creation->options;
@@ -337,6 +343,7 @@ static void describe_init(struct creation *creation)
 		.can_set_groups = !creation->state.rootless.value || idmap_can_set_groups(getpid()),
 		.own_user_namespace = (creation->namespaces.create & CLONE_NEWUSER) != 0,
 		.reaper = reaper,
+		.has_oom_score = sets_oom_score(creation),
 		.preserve_fds = options->preserve_fds,
 		.listen_fds = launch_listen_fds(),
 		.death_signal = creation->foreground ? SIGKILL : 0,
@@ -374,10 +381,12 @@ static int clone_init(struct creation *creation, struct error *err)
 		return -1;
 	describe_init(creation);
 	creation->child.supervised = creation->foreground;
+	if (creation->rootfs.user_namespace)
+		process_raise_rlimits(creation->config->process);
 	if (namespaces->intermediate)
 		return clone_by_intermediate(creation, err);
-	pid = namespaces_clone(namespaces->create, cgroup_clone_into(creation->cgroup),
-		&creation->child.pidfd, &creation->init.in_cgroup);
+	pid = namespaces_clone(namespaces->create, cgroup_clone_fd(creation->cgroup), &creation->child.pidfd,
+		&creation->init.in_cgroup);
 	if (pid < 0)
 		return error_set(err, errno, "cannot clone the container's init process with its namespaces");
 	if (pid == 0)
@@ -440,6 +449,9 @@ static int complete_init(struct creation *creation, struct error *err)
 	/* If we are killed before these are on record, the init process sees the handshake end, and ends too. */
 	if (write_down_pid(creation, err) < 0 || write_down_config(creation, err) < 0)
 		return -1;
+	if (sets_oom_score(creation) &&
+		process_set_oom_score_of(creation->child.pid, creation->config->process, err) < 0)
+		return -1;
 	cache = seccomp ? state_open_cache(&creation->directory) : -1;
 	if (spawn_compile(&creation->child, seccomp, cache, err) < 0)
 		return -1;
@@ -490,8 +502,9 @@ int creation_make(struct creation *creation, struct error *err)
 	if (write_down(creation, err) < 0)
 		return -1;
 	resources = creation->config->linux->resources;
+	/* Also without resources: the common devices, and no others, are what a container has then. */
 	if (cgroup_create(creation->cgroup, resources, err) < 0 ||
-		(resources && cgroup_apply(creation->cgroup, resources, true, err) < 0))
+		cgroup_apply(creation->cgroup, resources, true, err) < 0)
 		return -1;
 	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
 		return -1;

@@ -225,8 +225,10 @@ static int clone_process(struct execution *execution, struct error *err)
 		return -1;
 	execution->launch.handshake = execution->theirs;
 	child->supervised = !execution->options->detach;
-	if (execution->user_namespace)
+	if (execution->user_namespace) {
+		process_raise_rlimits(execution->process);
 		return clone_by_intermediate(execution, err);
+	}
 	/* This is for children alone, and for the one that is made next. */
 	if (execution->flags & CLONE_NEWPID) {
 		ours = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
@@ -234,8 +236,8 @@ static int clone_process(struct execution *execution, struct error *err)
 			return error_set(err, errno, "cannot join the container's pid namespace");
 	}
 	execution->flags &= ~(unsigned int)CLONE_NEWPID;
-	child->pid = namespaces_clone(
-		0, cgroup_clone_into(execution->cgroup), &child->pidfd, &execution->in_cgroup);
+	child->pid =
+		namespaces_clone(0, cgroup_clone_fd(execution->cgroup), &child->pidfd, &execution->in_cgroup);
 	if (child->pid == 0)
 		enter_and_run(execution);
 	if (child->pid < 0)

@@ -110,15 +110,3 @@ bool idmap_can_set_groups(pid_t pid)
 	file = fopen(path, "re");
 	return !file || fscanf(file, "%15s", word) != 1 || strcmp(word, "deny") != 0;
 }
-
-bool idmap_contains(const oci_id_mappings *mappings, uint32_t container_id)
-{
-	for (size_t i = 0; i < mappings->count; i++) {
-		const struct oci_id_mapping *mapping = &mappings->items[i];
-
-		if (container_id >= mapping->container_id.value &&
-			container_id - mapping->container_id.value < mapping->size.value)
-			return true;
-	}
-	return false;
-}

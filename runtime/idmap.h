@@ -12,5 +12,3 @@ int idmap_write(pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *g
 
 /* Whether setgroups(2) works in the user namespace of `pid`: a denial is inherited by those made in it. */
 bool idmap_can_set_groups(pid_t pid);
-
-bool idmap_contains(const oci_id_mappings *mappings, uint32_t container_id);

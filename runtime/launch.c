@@ -49,7 +49,7 @@ static int program_fault(struct launch *launch, const struct error *err)
  * CVE-2025-52881). */
 int launch_outside_rootfs(const struct launch *launch, struct error *err)
 {
-	if (process_set_oom_score(launch->process, err) < 0)
+	if (!launch->has_oom_score && process_set_oom_score(launch->process, err) < 0)
 		return -1;
 	return process_set_labels(launch->process, err);
 }

@@ -257,7 +257,8 @@ int namespaces_loopback_up(struct error *err)
 	return 0;
 }
 
-bool namespace_is_ours(pid_t pid, enum namespace_kind kind)
+/* The process's namespace of this kind is the same as ours. */
+static bool namespace_is_ours(pid_t pid, enum namespace_kind kind)
 {
 	struct stat ours, theirs;
 	char path[64];

@@ -55,8 +55,5 @@ void namespaces_become_root(bool can_set_groups);
 /* Brings up `lo` in the network namespace we are in. */
 int namespaces_loopback_up(struct error *err);
 
-/* The process's namespace of this kind is the same as ours. */
-bool namespace_is_ours(pid_t pid, enum namespace_kind kind);
-
 /* What setns(2) takes for the kinds in `present`, the caller's own user namespace left out. */
 unsigned int namespaces_setns_flags(const struct namespaces *namespaces, pid_t pid);

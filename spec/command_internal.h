@@ -15,8 +15,7 @@ struct inspection {
 bool inspect_words(struct inspection *inspection, const struct string_list *words, size_t first);
 bool inspect_line(struct inspection *inspection, const char *line);
 
-/* command_match.c: does a rule ("git push") cover these words? */
-bool rule_matches(const char *rule, const struct string_list *words, size_t first);
+/* command_match.c: the rule ("git push") that covers these words, or NULL. */
 const char *matching_rule(const struct string_list *rules, const struct string_list *words, size_t first);
 const char *base_name(const char *path);
 /* The word after options, by the letters of those that take a value. */

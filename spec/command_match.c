@@ -134,7 +134,8 @@ static size_t split_rule(char *rule, const char **parts, size_t max)
 	return count;
 }
 
-bool rule_matches(const char *rule, const struct string_list *words, size_t first)
+/* Does a rule cover these words? */
+static bool rule_matches(const char *rule, const struct string_list *words, size_t first)
 {
 	char copy[1024];
 	const char *parts[32], *program;

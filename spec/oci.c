@@ -236,15 +236,6 @@ int oci_config_read(struct arena *arena, const struct json *tree, const char *na
 	return 0;
 }
 
-int oci_config_load(struct arena *arena, const char *path, struct oci_config **config, struct error *err)
-{
-	struct json *tree;
-
-	if (json_parse_file(arena, path, JSON_STRICT, &tree, err) < 0)
-		return -1;
-	return oci_config_read(arena, tree, path, config, err);
-}
-
 struct json *oci_config_write(struct arena *arena, const struct oci_config *config)
 {
 	return table_write(arena, &config_type, config);

@@ -305,7 +305,6 @@ struct oci_config {
  * user namespace, a root path that is there, an absolute cwd, …). `name` is for messages. */
 int oci_config_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_config **config, struct error *err);
-int oci_config_load(struct arena *arena, const char *path, struct oci_config **config, struct error *err);
 struct json *oci_config_write(struct arena *arena, const struct oci_config *config);
 
 /* process.json of `exec --process`, and `update --resources`. */

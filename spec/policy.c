@@ -218,11 +218,6 @@ int policy_read(
 	return 0;
 }
 
-struct json *policy_write(struct arena *arena, const struct policy *policy)
-{
-	return table_write(arena, &policy_type, policy);
-}
-
 /* Merging */
 
 static void merge_strings(struct arena *arena, struct string_list *list, const struct string_list *nearer)

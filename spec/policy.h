@@ -93,7 +93,6 @@ struct policy {
  * as it is. */
 int policy_read(
 	struct arena *arena, struct json *tree, const char *name, struct policy **policy, struct error *err);
-struct json *policy_write(struct arena *arena, const struct policy *policy);
 
 /* Puts `nearer` over `policy`: lists are appended without repeating anything, nearer scalars win. */
 void policy_merge(struct arena *arena, struct policy *policy, const struct policy *nearer);

@@ -148,11 +148,12 @@ teardown() {
 	[ "${before-hugetlb}" = hugetlb ] || echo -hugetlb >"$CGROUP/unified/cgroup.subtree_control"
 }
 
-# opens DEVICE-RULES: which of three device nodes the container can open.
+# opens DEVICE-RULES: which of three device nodes the container can open; null: without any resources.
 opens() {
 	rm -rf "$BUNDLE"
 	make_bundle
-	edit_config --argjson rules "$1" --arg path "/$ID" '.linux.cgroupsPath = $path | .linux.resources.devices = $rules |
+	edit_config --argjson rules "$1" --arg path "/$ID" '.linux.cgroupsPath = $path |
+		(if $rules then .linux.resources.devices = $rules else del(.linux.resources) end) |
 		.process.capabilities |= map_values(. + ["CAP_MKNOD"])'
 	bundle_args sh -c 'cd /tmp; mknod full c 1 7; mknod kmsg c 1 11; mknod tun c 10 200
 		for node in full kmsg tun; do
@@ -164,6 +165,8 @@ opens() {
 
 @test "devices: denied but for the common ones, allowed as the rules say, a later one overriding" {
 	runs opens '[{"allow": false, "access": "rwm"}]'
+	is 'r:full w:full '
+	runs opens null
 	is 'r:full w:full '
 	runs opens '[{"allow": false, "access": "rwm"}, {"allow": true, "type": "c", "major": 10, "minor": 200, "access": "r"}]'
 	is 'r:full w:full r:tun '
