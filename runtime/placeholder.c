@@ -1,4 +1,4 @@
-/* See placeholder.h. The registry is <root>/.placeholders, {"PATH": {"holders": [ID, …], "inode": "DEVICE:INODE"}}, read and
+/* See placeholder.h. The registry is <root>/.placeholders, {"PATH": {"holders": [ID, …], "content": TEXT, "inode": "DEVICE:INODE"}}, read and
  * replaced while <root> itself is locked. */
 #include "runtime/placeholder.h"
 
@@ -15,6 +15,8 @@
 
 #define REGISTRY     ".placeholders"
 #define REGISTRY_NEW ".placeholders.new"
+
+enum { CONTENT_MAX = 15 };
 
 struct registry {
 	struct arena *arena;
@@ -41,6 +43,8 @@ static int registry_open(struct registry *registry, struct arena *arena, const c
 	registry->root = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (registry->root < 0 || flock(registry->root, LOCK_EX) < 0)
 		return error_set(err, errno, "cannot lock %s", root);
+	/* Whoever left it was killed while it held the lock. */
+	unlinkat(registry->root, REGISTRY_NEW, 0);
 	fd = openat(registry->root, REGISTRY, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 && errno == ENOENT)
 		return 0;
@@ -61,7 +65,6 @@ static int registry_save(struct registry *registry, struct error *err)
 			       ? error_set(err, errno, "cannot remove the registry of placeholders")
 			       : 0;
 	text = json_format(registry->arena, registry->tree, false, &length);
-	unlinkat(registry->root, REGISTRY_NEW, 0);
 	if (bundle_write_file(registry->root, REGISTRY_NEW, text, length, 0600, err) < 0)
 		return -1;
 	if (renameat(registry->root, REGISTRY_NEW, registry->root, REGISTRY) < 0)
@@ -105,7 +108,7 @@ static bool holds(const struct json *entry, const char *id)
 	return false;
 }
 
-static void claim_one(struct registry *registry, const char *path, const char *id)
+static void claim_one(struct registry *registry, const char *path, struct json *content, const char *id)
 {
 	struct json *entry = json_get(registry->tree, path);
 	struct stat status;
@@ -115,6 +118,8 @@ static void claim_one(struct registry *registry, const char *path, const char *i
 	if (!entry) {
 		entry = json_new_object(registry->arena);
 		json_set(registry->arena, entry, "holders", json_new_array(registry->arena));
+		if (content)
+			json_set(registry->arena, entry, "content", content);
 		json_set(registry->arena, registry->tree, path, entry);
 	}
 	if (holds(entry, id))
@@ -124,7 +129,8 @@ static void claim_one(struct registry *registry, const char *path, const char *i
 }
 
 /* What a placeholder lies in may be another container's placeholder, or vanish with that before ours is made. */
-static void claim_with_parents(struct registry *registry, const char *path, const char *id, const char **done)
+static void claim_with_parents(
+	struct registry *registry, const char *path, struct json *content, const char *id, const char **done)
 {
 	const char *last = strrchr(path, '/'), *slash;
 	size_t parents = (size_t)(last - path);
@@ -132,8 +138,9 @@ static void claim_with_parents(struct registry *registry, const char *path, cons
 	/* Neighbours have the same parents. */
 	if (!*done || strncmp(*done, path, parents + 1) != 0 || strchr(*done + parents + 1, '/'))
 		for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/'))
-			claim_one(registry, arena_strndup(registry->arena, path, (size_t)(slash - path)), id);
-	claim_one(registry, path, id);
+			claim_one(registry, arena_strndup(registry->arena, path, (size_t)(slash - path)),
+				NULL, id);
+	claim_one(registry, path, content, id);
 	*done = path;
 }
 
@@ -172,9 +179,13 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 	if (registry_open(&registry, arena, root, err) < 0)
 		return -1;
 	for (size_t i = 0; i < paths->array.count; i++) {
-		const struct json *path = paths->array.items[i];
+		struct json *item = paths->array.items[i], *content = json_get(item, "content");
+		const struct json *path = item->type == JSON_OBJECT ? json_get(item, "path") : item;
 
-		if (path->type != JSON_STRING || path->string[0] != '/')
+		if (content && (content->type != JSON_STRING || strlen(content->string) > CONTENT_MAX))
+			return error_set(
+				err, 0, ANNOTATION_PLACEHOLDERS "[%zu].content is not a short string", i);
+		if (!path || path->type != JSON_STRING || path->string[0] != '/')
 			return error_set(err, 0, ANNOTATION_PLACEHOLDERS "[%zu] is not an absolute path", i);
 		if (!is_mounted_over(config, path->string))
 			return error_set(err, 0,
@@ -182,7 +193,7 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 				"[%zu]: %s is not mounted over by this config, in a directory that it has "
 				"from the host; take it out",
 				i, path->string);
-		claim_with_parents(&registry, path->string, id, &done);
+		claim_with_parents(&registry, path->string, content, id, &done);
 	}
 	return registry_save(&registry, err);
 }
@@ -191,6 +202,25 @@ static const char *inode_text(struct arena *arena, const struct stat *status)
 {
 	return arena_printf(
 		arena, "%llu:%llu", (unsigned long long)status->st_dev, (unsigned long long)status->st_ino);
+}
+
+/* Into the file that was just made, and no other. */
+static int fill(struct registry *registry, const char *path, const char *content, const struct stat *made,
+	struct error *err)
+{
+	const char *name;
+	int parent = open_parent(registry, path, &name);
+	_cleanup_close_ int fd =
+		parent < 0 ? -1 : openat(parent, name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	struct stat status;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set(err, errno, "cannot open the placeholder %s", path);
+	if (status.st_dev != made->st_dev || status.st_ino != made->st_ino || status.st_size)
+		return 0; /* it has become somebody's */
+	if (write(fd, content, strlen(content)) != (ssize_t)strlen(content))
+		return error_set(err, errno, "cannot write the placeholder %s", path);
+	return 0;
 }
 
 int placeholders_identify(struct arena *arena, const char *root, const char *id, struct error *err)
@@ -206,15 +236,37 @@ int placeholders_identify(struct arena *arena, const char *root, const char *id,
 		if (!holds(member->value, id) || json_get(member->value, "inode") ||
 			!look(&registry, member->key, &status))
 			continue;
+		if (json_get(member->value, "content") &&
+			fill(&registry, member->key, json_get(member->value, "content")->string, &status,
+				err) < 0)
+			return -1;
 		json_set(arena, member->value, "inode", json_new_string(arena, inode_text(arena, &status)));
 		registry.changed = true;
 	}
 	return registry_save(&registry, err);
 }
 
-/* Only what is still the empty thing that was made: anything else has become somebody's. */
-static void remove_if_untouched(struct registry *registry, const char *path, const struct json *inode)
+/* It is empty, or holds just what fill() put there. */
+static bool holds_only(int parent, const char *name, const struct stat *status, const struct json *content)
 {
+	_cleanup_close_ int fd = -1;
+	char text[CONTENT_MAX + 1];
+	size_t length;
+
+	if (!status->st_size)
+		return true;
+	length = content ? strlen(content->string) : 0;
+	if (!length || (size_t)status->st_size != length)
+		return false;
+	fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	return fd >= 0 && read(fd, text, sizeof(text)) == (ssize_t)length &&
+	       memcmp(text, content->string, length) == 0;
+}
+
+/* Only what is still the thing that was made: anything else has become somebody's. */
+static void remove_if_untouched(struct registry *registry, const char *path, const struct json *entry)
+{
+	const struct json *inode = json_get(entry, "inode");
 	const char *name;
 	int parent = open_parent(registry, path, &name);
 	struct stat status;
@@ -225,7 +277,7 @@ static void remove_if_untouched(struct registry *registry, const char *path, con
 		return;
 	if (S_ISDIR(status.st_mode))
 		unlinkat(parent, name, AT_REMOVEDIR);
-	else if (S_ISREG(status.st_mode) && status.st_size == 0)
+	else if (S_ISREG(status.st_mode) && holds_only(parent, name, &status, json_get(entry, "content")))
 		unlinkat(parent, name, 0);
 }
 
@@ -261,7 +313,7 @@ int placeholders_release(struct arena *arena, const char *root, const char *id, 
 		const struct json_member *member = &before->object.members[i];
 
 		if (json_get(member->value, "holders")->array.count == 0)
-			remove_if_untouched(&registry, member->key, json_get(member->value, "inode"));
+			remove_if_untouched(&registry, member->key, member->value);
 	}
 	registry.tree = kept;
 	return registry_save(&registry, err);

@@ -1,8 +1,8 @@
 /* Placeholders: empty files and directories that are made on the host only to be mounted over.
  *
  * A path that the policy protects but that does not exist yet can only be kept from being created by a mount, and a mount
- * needs something to lie on. The annotation dev.fence.placeholders lists those paths (a JSON array of absolute host
- * paths, parents first). Several containers can share one, and the last one out removes it: a registry under the
+ * needs something to lie on. The annotation dev.fence.placeholders lists those paths: a JSON array of absolute host
+ * paths, parents first, or of {"path": …, "content": …} for a file that others who read it meanwhile must not find empty. Several containers can share one, and the last one out removes it: a registry under the
  * runtime's root says who holds what. A path that was there before fence came is never in it.
  */
 #pragma once

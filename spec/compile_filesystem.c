@@ -203,6 +203,27 @@ static void place_mask(
 					     : MASK_DENIED);
 }
 
+/* For our own runtime only: others would leave an empty file on the host. */
+static void place_missing_with_content(struct layout *layout, const struct rule_node *node)
+{
+	struct compilation *compilation = layout->compilation;
+	struct arena *arena = compilation->arena;
+	struct json *placeholder = json_new_object(arena);
+	const char *mask;
+
+	if (compilation->invocation->exported) {
+		string_list_note(arena, &compilation->compiled->notes,
+			"%s can be made: only fence can keep it from that", node->path);
+		return;
+	}
+	mask = arena_printf(arena, "masks/%u", ++layout->masks);
+	add_file(compilation, mask, node->content, 0444);
+	bind_mask(compilation, node->path, mask);
+	json_set(arena, placeholder, "path", json_new_string(arena, node->path));
+	json_set(arena, placeholder, "content", json_new_string(arena, node->content));
+	json_append(arena, layout->placeholders, placeholder);
+}
+
 static void place_missing(struct layout *layout, const struct rule_node *node, const struct place *around,
 	const struct place *place)
 {
@@ -210,6 +231,10 @@ static void place_missing(struct layout *layout, const struct rule_node *node, c
 
 	if (!around->writable || place->writable || around->backing != BACKING_HOST) {
 		note_missing(layout, node);
+		return;
+	}
+	if (node->content) {
+		place_missing_with_content(layout, node);
 		return;
 	}
 	bind_mask(compilation, node->path, node->directory_wanted ? MASK_DIRECTORY : MASK_EMPTY);

@@ -27,9 +27,10 @@ struct rule_node {
 	enum path_kind kind;
 	const char *missing;
 	bool directory_wanted;
-	bool optional;	  /* say nothing if it does not exist */
-	bool pin;	  /* must not be moved away while it is writable: gets a mount of its own */
-	bool reads_empty; /* denied, but as an empty file instead of an unreadable one */
+	const char *content; /* of a missing file: what its placeholder holds; NULL: nothing */
+	bool optional;	     /* say nothing if it does not exist */
+	bool pin;	     /* must not be moved away while it is writable: gets a mount of its own */
+	bool reads_empty;    /* denied, but as an empty file instead of an unreadable one */
 	enum { ORDINARY, PRIVATE_TMP, OWN_DEV, OWN_PROC, OWN_FILE } special;
 	const char *source; /* OWN_FILE: in the bundle */
 	enum permission read, write;

@@ -21,6 +21,7 @@ static struct rule_node node_of(const struct path_fact *fact)
 		.kind = fact->kind,
 		.missing = fact->missing,
 		.directory_wanted = fact->directory_wanted,
+		.content = fact->content,
 		.optional = fact->optional,
 	};
 }
@@ -210,6 +211,8 @@ static void combine(struct rule_node *node, const struct rule_node *other)
 	node->pin |= other->pin;
 	node->optional &= other->optional;
 	node->directory_wanted |= other->directory_wanted;
+	if (other->content)
+		node->content = other->content;
 	/* Of two denials the one that shows less. */
 	if (node->read >= DENIED && other->read >= DENIED)
 		node->reads_empty &= other->reads_empty;

@@ -29,8 +29,10 @@ struct path_fact {
 	enum path_kind kind;
 	const char *missing;   /* the first part of `path` that does not exist; NULL if it exists */
 	bool directory_wanted; /* of a missing path: it is meant to be a directory */
-	bool optional;	       /* nobody named it: say nothing when it is not there */
-	const char *rule;      /* as the policy has it */
+	const char
+		*content; /* of a missing file: what has to be read there while it is kept from being made */
+	bool optional;	  /* nobody named it: say nothing when it is not there */
+	const char *rule; /* as the policy has it */
 	struct {
 		const char **items;
 		size_t count;

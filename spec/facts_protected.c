@@ -150,15 +150,41 @@ static const char *from(struct gatherer *gatherer, const char *directory, const 
 	return *path == '/' ? path : below(gatherer, directory, path);
 }
 
+/* A file that says where the configuration and the hooks of a git directory are. "." is here, as without the file; an empty one would
+ * make every git fail that looks while the command runs. */
+static void protect_commondir(struct gatherer *gatherer, const char *directory)
+{
+	static const char here[] = ".\n";
+	const char *path = below(gatherer, directory, "commondir"), *text;
+	struct path_fact fact;
+
+	resolve_path(gatherer, path, false, &fact);
+	text = fact.kind == PATH_FILE ? read_line(gatherer, path, "") : NULL;
+	if (text && strcmp(text, ".") == 0) { /* another fence's placeholder, which can vanish */
+		fact.kind = PATH_MISSING;
+		fact.missing = fact.path;
+	}
+	if (fact.kind != PATH_MISSING) {
+		protect(gatherer, path, false, false);
+		return;
+	}
+	if (!text && !can_be_made(gatherer, &fact))
+		return;
+	fact.rule = path;
+	fact.content = here;
+	add(gatherer, &gatherer->facts->protected, fact);
+}
+
 /* Hooks and configuration of a git directory. */
 static void protect_git_directory(
 	struct gatherer *gatherer, const char *directory, bool allow_config, bool at_top)
 {
 	protect(gatherer, below(gatherer, directory, "hooks"), true, at_top);
+	protect_commondir(gatherer, directory);
 	if (allow_config)
 		return;
 	protect(gatherer, below(gatherer, directory, "config"), false, at_top);
-	protect(gatherer, below(gatherer, directory, "config.worktree"), false, false);
+	protect(gatherer, below(gatherer, directory, "config.worktree"), false, at_top);
 }
 
 /* Those of submodules, whose names may have slashes. */
@@ -221,7 +247,6 @@ static void protect_git_file(
 	pin(gatherer, git_directory);
 	protect_git_directory(gatherer, git_directory, allow_config, true);
 	protect(gatherer, below(gatherer, git_directory, "gitdir"), false, false);
-	protect(gatherer, below(gatherer, git_directory, "commondir"), false, false);
 	if (!common) {
 		note_repository(gatherer, directory, git_directory);
 		return;

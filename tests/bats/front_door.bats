@@ -169,6 +169,30 @@ protected_files='.gitconfig .gitmodules .bashrc .bash_profile .zshrc .zprofile .
 	done
 }
 
+@test "a git directory can't be pointed at another configuration, and git works meanwhile, inside and on the host" {
+	for who in $EVERYONE; do
+		become "$who"
+		policy
+		as_who git init -q .
+		before=$(find .git | sort)
+		runs fenced git status --short
+		for name in commondir config.worktree; do
+			fails fenced sh -c "echo ../evil >.git/$name"
+			fails fenced mv ".git/$name" .git/aside
+			fails fenced sh -c "echo ../evil >.git/new && mv .git/new .git/$name"
+			absent ".git/$name"
+		done
+		rm -f .git/new
+		start up "${AS[@]}" "$FENCE" --policy "$POLICY" -- sh -c 'echo up; sleep 60'
+		wait_until grep -q up "$TEST_DIR/up.log"
+		runs as_who git status --short
+		runs fenced git status --short # while the other holds the same placeholders
+		stop "$STARTED"
+		wait_until sh -c '! test -e .git/commondir'
+		[ "$(find .git | grep -v index | sort)" = "$before" ]
+	done
+}
+
 @test "in a git worktree, where .git is a file, hooks and config of the repository are protected" {
 	for who in $EVERYONE; do
 		become "$who"

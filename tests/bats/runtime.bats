@@ -564,8 +564,10 @@ hook_filter() {
 }
 
 @test "placeholders are removed by the last container that holds them" {
-	local filter=".annotations[\"dev.fence.placeholders\"] = \"[\\\"$WORK/made\\\", \\\"$WORK/made/inner\\\", \\\"$WORK/real\\\"]\" |
-		.hooks.createRuntime = [{ path: \"/bin/mkdir\", args: [\"mkdir\", \"-p\", \"$WORK/made/inner\"] }]"
+	local filter=".annotations[\"dev.fence.placeholders\"] = \"[\\\"$WORK/made/inner\\\", \\\"$WORK/real\\\"]\" |
+		.mounts += [{ destination: \"$WORK\", type: \"bind\", source: \"$WORK\", options: [\"rbind\"] },
+			{ destination: \"$WORK/made/inner\", type: \"tmpfs\", source: \"tmpfs\" },
+			{ destination: \"$WORK/real\", type: \"bind\", source: \"/dev/null\", options: [\"bind\"] }]"
 	touch real
 	waiting_bundle "$filter"
 	starts oci run --detach --bundle "$BUNDLE" "$ID-1"
