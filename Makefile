@@ -1,6 +1,6 @@
 # fence: see README.md. Every target works on a clean clone; `make run` and `make check` install what they need first.
 #
-#   make            build/fence and build/fence-network
+#   make            build/fence, build/fence-network and build/fence-exec
 #   make run        a first look: one command under the default policy, and what it could not do
 #   make check      all tests
 #   make bench      medians and ratios against crun, runc, bubblewrap and a direct connection
@@ -38,12 +38,13 @@ FENCE_LIBS  := $(if $(SANITIZE),-lseccomp -lcap -lyajl,-lseccomp -lcap -lyajl_s)
 HOOK_LIBS   := -lmnl -lyajl
 
 SPEC        := $(wildcard spec/*.c)
-RUNTIME     := $(wildcard runtime/*.c)
+EXEC        := runtime/fence_exec.c
+RUNTIME     := $(filter-out $(EXEC),$(wildcard runtime/*.c))
 NETNS       := $(wildcard netns/*.c)
 HOOKS       := $(wildcard hooks/*.c)
 objects      = $(patsubst %.c,$(BUILD)/%.o,$(1))
 
-all: $(BUILD)/fence $(BUILD)/fence-network
+all: $(BUILD)/fence $(BUILD)/fence-network $(BUILD)/fence-exec
 
 $(BUILD)/fence: $(call objects,$(RUNTIME) $(SPEC))
 	$(CC) $(CFLAGS) $(STATIC) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(FENCE_LIBS)
@@ -51,15 +52,20 @@ $(BUILD)/fence: $(call objects,$(RUNTIME) $(SPEC))
 $(BUILD)/fence-network: $(call objects,$(HOOKS) $(NETNS) $(SPEC))
 	$(CC) $(CFLAGS) -pie $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(HOOK_LIBS)
 
+# It runs in other people's containers, so it needs nothing of theirs.
+$(BUILD)/fence-exec: $(call objects,$(EXEC) runtime/landlock.c $(SPEC))
+	$(CC) $(CFLAGS) $(if $(SANITIZE),-pie,-static-pie) $(LDFLAGS_ALL) $(LDFLAGS) -o $@ $^ $(if $(SANITIZE),-lyajl,-lyajl_s)
+
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(ALL_CFLAGS) $(CFLAGS) -ffunction-sections -fdata-sections -c -o $@ $<
 
--include $(patsubst %.o,%.d,$(call objects,$(SPEC) $(RUNTIME) $(NETNS) $(HOOKS)))
+-include $(patsubst %.o,%.d,$(call objects,$(SPEC) $(RUNTIME) $(EXEC) $(NETNS) $(HOOKS)))
 
 install: all
 	install -D -m 0755 $(BUILD)/fence $(DESTDIR)$(BINDIR)/fence
 	install -D -m 0755 $(BUILD)/fence-network $(DESTDIR)$(LIBEXECDIR)/fence/fence-network
+	install -D -m 0755 $(BUILD)/fence-exec $(DESTDIR)$(LIBEXECDIR)/fence/fence-exec
 	install -D -m 0644 contrib/man/fence.1 $(DESTDIR)$(DATADIR)/man/man1/fence.1
 	install -D -m 0644 contrib/completions/fence.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/fence
 

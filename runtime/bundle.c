@@ -4,7 +4,9 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 
 static int check_empty(int fd, const char *path, struct error *err)
@@ -62,6 +64,26 @@ int bundle_write_file(int directory_fd, const char *path, const char *content, s
 	return 0;
 }
 
+static int copy_file(
+	int directory_fd, const char *path, const char *source_path, mode_t mode, struct error *err)
+{
+	_cleanup_close_ int source = open(source_path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int fd = -1;
+	ssize_t n;
+
+	if (source < 0)
+		return error_set(err, errno, "cannot open %s, which the bundle is to have", source_path);
+	fd = openat(directory_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_set(err, errno, "cannot create %s in the bundle", path);
+	do
+		n = sendfile(fd, source, NULL, INT_MAX);
+	while (n > 0);
+	if (n < 0 || fchmod(fd, mode) < 0)
+		return error_set(err, errno, "cannot copy %s into the bundle", source_path);
+	return 0;
+}
+
 static int write_entry(int bundle_fd, const struct bundle_entry *entry, struct error *err)
 {
 	switch (entry->kind) {
@@ -74,6 +96,8 @@ static int write_entry(int bundle_fd, const struct bundle_entry *entry, struct e
 		if (symlinkat(entry->content, bundle_fd, entry->path) < 0)
 			return error_set(err, errno, "cannot make the link %s in the bundle", entry->path);
 		return 0;
+	case BUNDLE_COPY:
+		return copy_file(bundle_fd, entry->path, entry->content, entry->mode, err);
 	case BUNDLE_FILE:
 		return bundle_write_file(
 			bundle_fd, entry->path, entry->content, strlen(entry->content), entry->mode, err);

@@ -197,6 +197,7 @@ static int describe_invocation(struct front_door *door, struct error *err)
 	invocation->uid = geteuid();
 	invocation->gid = getegid();
 	invocation->hook = hook_path(door->arena);
+	invocation->exec_helper = invocation->exported ? exec_helper_path(door->arena) : NULL;
 	if (!invocation->exported && state_root(door->arena, NULL, &invocation->state, err) < 0)
 		return -1;
 	invocation->network_in_bundle = true;

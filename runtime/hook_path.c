@@ -22,19 +22,29 @@ static char *own_path(struct arena *arena)
 	return NULL;
 }
 
-const char *hook_path(struct arena *arena)
+static const char *installed_path(struct arena *arena, const char *name)
 {
-	/* Relative to our own folder: a build tree or a copy of both; an installation under any prefix. */
-	static const char *const places[] = { "fence-network", "../libexec/fence/fence-network" };
+	/* Relative to our own folder: a build tree or a copy of it; an installation under any prefix. */
+	static const char *const places[] = { "", "../libexec/fence/" };
 	_cleanup_free_ char *self = own_path(arena);
 
 	for (size_t i = 0; self && i < ARRAY_SIZE(places); i++) {
 		int folder = (int)(strrchr(self, '/') + 1 - self);
-		_cleanup_free_ char *hook =
-			realpath(arena_printf(arena, "%.*s%s", folder, self, places[i]), NULL);
+		_cleanup_free_ char *path =
+			realpath(arena_printf(arena, "%.*s%s%s", folder, self, places[i], name), NULL);
 
-		if (hook)
-			return arena_strdup(arena, hook);
+		if (path)
+			return arena_strdup(arena, path);
 	}
-	return FENCE_LIBEXECDIR "/fence-network";
+	return arena_printf(arena, FENCE_LIBEXECDIR "/%s", name);
+}
+
+const char *hook_path(struct arena *arena)
+{
+	return installed_path(arena, "fence-network");
+}
+
+const char *exec_helper_path(struct arena *arena)
+{
+	return installed_path(arena, "fence-exec");
 }

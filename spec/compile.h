@@ -22,16 +22,18 @@ struct invocation {
 	const char *home;	 /* absolute; NULL: none */
 	uint32_t uid, gid;	 /* who runs it */
 	bool terminal; /* process.terminal: only for `fence spec -t`; the front door passes the caller's tty on */
-	bool exported;		/* for other runtimes: no annotation of ours may be needed for safety */
-	const char *state;	/* fence's own state directory, which the command never sees; NULL: none */
-	const char *hook;	/* absolute path of fence-network */
+	bool exported;	   /* for other runtimes: no annotation of ours may be needed for safety */
+	const char *state; /* fence's own state directory, which the command never sees; NULL: none */
+	const char *hook;  /* absolute path of fence-network */
+	const char *
+		exec_helper; /* exported: absolute path of fence-exec, which the bundle will hold a copy of */
 	bool network_in_bundle; /* true: the hook finds network.json in the bundle by itself */
 };
 
 struct bundle_entry {
-	enum { BUNDLE_DIRECTORY, BUNDLE_FILE, BUNDLE_SYMLINK } kind;
+	enum { BUNDLE_DIRECTORY, BUNDLE_FILE, BUNDLE_SYMLINK, BUNDLE_COPY } kind;
 	const char *path;    /* relative to the bundle: "rootfs/bin", "resolv.conf" */
-	const char *content; /* of a file, or a symlink's target */
+	const char *content; /* of a file; a symlink's target; where a copy is taken from */
 	uint32_t mode;
 };
 typedef LIST_OF(struct bundle_entry) bundle_entries;

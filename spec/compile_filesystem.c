@@ -72,7 +72,7 @@ static void add_file(
 		(struct bundle_entry){ .kind = BUNDLE_FILE, .path = path, .content = content, .mode = mode });
 }
 
-static const char *in_bundle(const struct compilation *compilation, const char *path)
+const char *in_bundle(const struct compilation *compilation, const char *path)
 {
 	return arena_printf(compilation->arena, "%s/%s", compilation->invocation->bundle, path);
 }
@@ -123,8 +123,8 @@ static void prepare(
 
 /* Mounts */
 
-static struct oci_mount *add_mount(const struct compilation *compilation, const char *destination,
-	const char *type, const char *source, const char *const *options)
+struct oci_mount *add_mount(const struct compilation *compilation, const char *destination, const char *type,
+	const char *source, const char *const *options)
 {
 	struct oci_config *config = compilation->config;
 	struct oci_mount *mount;

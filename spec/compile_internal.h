@@ -62,6 +62,10 @@ struct place {
 	size_t shared_mask; /* an owner's, of MASK: its index in config->mounts, while it uses the empty directory that all share; else 0 */
 };
 
+/* compile_filesystem.c */
+struct oci_mount *add_mount(const struct compilation *compilation, const char *destination, const char *type,
+	const char *source, const char *const *options);
+const char *in_bundle(const struct compilation *compilation, const char *path); /* absolute */
 int compile_filesystem(struct compilation *compilation, struct error *err);
 void compile_landlock(struct compilation *compilation, const struct string_list *readable,
 	const struct string_list *writable);

@@ -1,4 +1,5 @@
-/* The second wall: the same paths, for Landlock, in an annotation that fence's runtime obeys (runtime/landlock.h).
+/* The second wall: the same paths, for Landlock, in an annotation that fence's runtime obeys (runtime/landlock.h). An exported bundle
+ * has a program in front of the command instead, which obeys the same rules (runtime/fence_exec.c).
  *
  * Writing and executing. Not reading: what the command sees of the host is only what is mounted, and a rule for reading would
  * forbid it to list the directories that lead there.
@@ -10,6 +11,9 @@
 #include <string.h>
 
 #define ANNOTATION_LANDLOCK "dev.fence.landlock"
+/* In a directory that each runtime makes in memory, so it leaves no mount point behind. */
+#define EXEC_HELPER	   "fence-exec"
+#define EXEC_HELPER_INSIDE "/dev/.fence-exec"
 
 static void set_list(const struct compilation *compilation, struct json *rules, const char *key,
 	const struct string_list *const *lists, size_t count)
@@ -33,6 +37,25 @@ static struct string_list executable_paths(const struct compilation *compilation
 	return paths;
 }
 
+static void put_helper_first(const struct compilation *compilation, const char *rules)
+{
+	static const char *const options[] = { "bind", "private", "nosuid", "nodev", "ro", NULL };
+	const struct invocation *invocation = compilation->invocation;
+	struct string_list args = { 0 };
+
+	PUSH(compilation->arena, &compilation->compiled->entries,
+		(struct bundle_entry){ .kind = BUNDLE_COPY,
+			.path = EXEC_HELPER,
+			.content = invocation->exec_helper,
+			.mode = 0755 });
+	add_mount(compilation, EXEC_HELPER_INSIDE, "bind", in_bundle(compilation, EXEC_HELPER), options);
+	PUSH(compilation->arena, &args, EXEC_HELPER_INSIDE);
+	PUSH(compilation->arena, &args, rules);
+	for (size_t i = 0; i < invocation->args.count; i++)
+		PUSH(compilation->arena, &args, invocation->args.items[i]);
+	compilation->config->process->args = args;
+}
+
 void compile_landlock(struct compilation *compilation, const struct string_list *readable,
 	const struct string_list *writable)
 {
@@ -43,6 +66,7 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	const struct string_list *const write[] = { writable }, *const all[] = { readable, writable },
 					*const execute[] = { &chosen };
 	struct json *rules = json_new_object(arena), *scope = json_new_array(arena);
+	const char *text;
 	size_t length;
 
 	if (strcmp(need, "never") == 0 && !limits_execution)
@@ -55,6 +79,9 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	json_add(arena, rules, "scope", scope);
 	json_add(arena, rules, "optional",
 		json_new_boolean(arena, strcmp(need, "required") != 0 && !limits_execution));
-	oci_annotate(
-		arena, compilation->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
+	text = json_format(arena, rules, false, &length);
+	if (compilation->invocation->exported)
+		put_helper_first(compilation, text);
+	else
+		oci_annotate(arena, compilation->config, ANNOTATION_LANDLOCK, text);
 }

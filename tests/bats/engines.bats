@@ -222,14 +222,15 @@ export_bundle() {
 		echo secret | tee "$HOME/.ssh/id" hidden >/dev/null
 		cat >../policy.json <<-'JSON'
 			{ "command": { "useDefaults": false },
-			  "filesystem": { "allowWrite": ["."], "denyRead": ["./hidden"] },
+			  "filesystem": { "allowWrite": ["."], "denyRead": ["./hidden"], "allowExecute": ["/usr", "/bin", "/lib"] },
 			  "network": { "proxyUrl": "socks5://127.0.0.1:1080", "allowedDomains": ["203.0.113.7"] } }
 		JSON
 		give . .. "$HOME"
 		local try='cat ~/.ssh/id hidden; curl -sS --max-time 20 http://203.0.113.7/
 			curl -sS --max-time 5 http://203.0.113.8/ && echo leak
 			echo evil >>.bashrc; touch ~/x "written-$1"; grep -e CapEff -e Seccomp: -e NoNewPrivs /proc/self/status
-			unshare -U true && echo unshared; exit 9'
+			unshare -U true && echo unshared
+			cp /bin/true "copy-$1" && "./copy-$1" && echo executed; exit 9'
 		for runtime in fence runc crun; do
 			export_bundle --policy "$WORK/../policy.json" --bundle "$BUNDLE" -- sh -c "$try" sh "$runtime"
 			if [ "$runtime $who" = 'crun user' ]; then
@@ -249,6 +250,8 @@ export_bundle() {
 			has 'the page'
 			hasnt leak
 			hasnt unshared
+			[ -e "copy-$runtime" ]
+			hasnt executed # Landlock's, by fence-exec
 			has $'CapEff:\t0000000000000000'
 			has $'Seccomp:\t2'
 			has $'NoNewPrivs:\t1'

@@ -59,6 +59,7 @@ common_setup_file() {
 	chmod 755 "$FILE_DIR"
 	install -m 755 "$built" "$FILE_DIR/fence"
 	[ ! -e "$network" ] || install -m 755 "$network" "$FILE_DIR/fence-network"
+	install -m 755 "${built%/*}/fence-exec" "$FILE_DIR/fence-exec"
 	export FILE_DIR FENCE=$FILE_DIR/fence
 }
 

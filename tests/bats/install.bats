@@ -7,6 +7,7 @@ load helpers
 	runs make -s -C "$TEST_DIR/tree" -j2 WERROR=1 CFLAGS=-O0 install DESTDIR="$TEST_DIR/dest" PREFIX=/opt/fence
 	[ -x "$TEST_DIR/dest/opt/fence/bin/fence" ]
 	[ -x "$TEST_DIR/dest/opt/fence/libexec/fence/fence-network" ]
+	[ -x "$TEST_DIR/dest/opt/fence/libexec/fence/fence-exec" ]
 	runs "$TEST_DIR/dest/opt/fence/bin/fence" --version
 	runs sh -c '! ldd "$1" 2>/dev/null | grep "=>"' sh "$TEST_DIR/dest/opt/fence/bin/fence"
 }
