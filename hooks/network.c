@@ -145,7 +145,9 @@ static int claim_namespace(
 static int up(const struct invocation *invocation, struct error *err)
 {
 	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
-	struct relay_config config = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .log_fd = -1 };
+	struct relay_config config = {
+		.tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .unix_door = -1, .log_fd = -1
+	};
 	pid_t pid = (pid_t)invocation->state->pid.value;
 	int claim;
 

@@ -2,6 +2,7 @@
 #include "hooks/settings.h"
 
 #include "netns/egress.h"
+#include "netns/unix_door.h"
 #include "netns/url.h"
 #include "spec/cleanup.h"
 
@@ -42,34 +43,63 @@ static int resolve(const char *host, uint16_t port, int type, struct endpoint *a
 	return count ? (int)count : error_set(err, 0, "%s %s has no IPv4 or IPv6 address", what, host);
 }
 
+static struct proxy *add_proxy(struct relay_config *config, const struct proxy_url *url)
+{
+	struct proxy *proxy = &config->proxies[config->proxy_count++];
+
+	*proxy = (struct proxy){ .kind = url->kind, .remote_names = url->remote_names };
+	memcpy(proxy->user, url->user, sizeof(proxy->user));
+	memcpy(proxy->password, url->password, sizeof(proxy->password));
+	return proxy;
+}
+
+/* One entry for each address of a name. */
+static int add_resolved(const struct proxy_url *url, struct relay_config *config, struct error *err)
+{
+	struct endpoint addresses[ADDRESSES_PER_NAME];
+	int count =
+		resolve(url->host, url->port, SOCK_STREAM, addresses, ADDRESSES_PER_NAME, "the proxy", err);
+
+	for (int i = 0; i < count && config->proxy_count < PROXIES_MAX; i++)
+		add_proxy(config, url)->address = addresses[i];
+	return count < 0 ? -1 : 0;
+}
+
+static void add_unix(struct arena *arena, const struct proxy_url *url, struct relay_config *config,
+	struct string_list *paths)
+{
+	struct proxy *proxy = add_proxy(config, url);
+
+	proxy->address.family = AF_UNIX;
+	proxy->unix_path = (uint8_t)paths->count;
+	*(const char **)arena_push(arena, &paths->items, &paths->count, sizeof(*paths->items)) =
+		arena_strdup(arena, url->path);
+}
+
 static int apply_proxies(
 	struct arena *arena, const struct network_file *file, struct relay_config *config, struct error *err)
 {
-	config->proxies =
-		arena_array(arena, file->proxies.count * ADDRESSES_PER_NAME + 1, sizeof(*config->proxies));
-	for (size_t i = 0; i < file->proxies.count; i++) {
-		struct endpoint addresses[ADDRESSES_PER_NAME];
-		struct proxy_url url;
-		int count;
+	struct string_list paths = { 0 };
 
+	config->proxies = arena_array(arena, PROXIES_MAX, sizeof(*config->proxies));
+	for (size_t i = 0; i < file->proxies.count; i++) {
+		struct proxy_url url;
+		int result = 0;
+
+		if (config->proxy_count == PROXIES_MAX)
+			return error_set(
+				err, 0, "proxies[%zu]: more than %d addresses of proxies", i, PROXIES_MAX);
 		if (url_read_proxy(file->proxies.items[i], &url, err) < 0)
 			return error_wrap(err, "proxies[%zu]", i);
-		count = resolve(
-			url.host, url.port, SOCK_STREAM, addresses, ADDRESSES_PER_NAME, "the proxy", err);
-		for (int j = 0; j < count; j++) {
-			struct proxy *proxy = &config->proxies[config->proxy_count++];
-
-			*proxy = (struct proxy){
-				.kind = url.kind, .address = addresses[j], .remote_names = url.remote_names
-			};
-			memcpy(proxy->user, url.user, sizeof(proxy->user));
-			memcpy(proxy->password, url.password, sizeof(proxy->password));
-		}
+		if (url.path[0])
+			add_unix(arena, &url, config, &paths);
+		else
+			result = add_resolved(&url, config, err);
 		explicit_bzero(&url, sizeof(url));
-		if (count < 0)
+		if (result < 0)
 			return -1;
 	}
-	return 0;
+	return paths.count ? unix_door_start(paths.items, paths.count, &config->unix_door, err) : 0;
 }
 
 /* The first server of the host's resolv.conf that this can reach by address; a stub on 127.0.0.53 is as good as any, since

@@ -1,11 +1,15 @@
 /* Dialling: see dial.h. The candidates are the proxies, in order, or the addresses of the destination; the first that connects
  * serves. Nothing here blocks, and nothing connects that the rules have not been asked about.
+ *
+ * Proxies are tried one after the other; one that failed comes last for a while. Addresses are tried as RFC 8305 has it ("Happy
+ * Eyeballs"): families in turn, the next one begun a little later without giving up those before it.
  */
 #include "netns/dial.h"
 #include "netns/dns.h"
 #include "netns/egress.h"
+#include "netns/handshake.h"
 #include "netns/names.h"
-#include "netns/socks.h"
+#include "netns/unix_door.h"
 #include "spec/cleanup.h"
 
 #include <netinet/tcp.h>
@@ -15,7 +19,9 @@
 
 enum {
 	ADDRESSES_MAX = 8,
-	ATTEMPT_TIME = 5000,	 /* of one candidate, while there are others */
+	STAGGER_TIME = 250,	 /* until the next address is tried as well */
+	PROXY_TIME = 5000,	 /* of one proxy, while there are others */
+	UNWELL_TIME = 10000,	 /* that a proxy which failed comes last */
 	HANDSHAKE_TIME = 130000, /* the proxy itself may wait for a connect() to time out */
 };
 
@@ -24,11 +30,18 @@ struct dialer {
 	const struct relay_config *config;
 	struct names *names;
 	struct dns *dns;
+	bool names_to_proxies;
 	bool paced_congestion; /* the host's default paces (BBR): it halves what a loopback carries */
+	uint64_t unwell_until[PROXIES_MAX]; /* 0: well */
+};
+
+/* One connection that is being made. */
+struct attempt {
+	struct watch watch;
+	struct dial *dial;
 };
 
 struct dial {
-	struct watch watch; /* the socket */
 	struct timer timer;
 	struct dialer *dialer;
 	dial_callback *done;
@@ -37,12 +50,29 @@ struct dial {
 	struct endpoint destination;
 	struct endpoint *relay; /* UDP ASSOCIATE: where its answer goes, else NULL */
 	struct endpoint addresses[ADDRESSES_MAX];
-	size_t address_count, candidate; /* the next to try */
-	int error_number;		 /* what the last candidate came to */
+	size_t address_count;
+	struct attempt attempts
+		[ADDRESSES_MAX]; /* one for each address; with proxies the first, for the present one */
+	size_t begun;		 /* of the addresses */
+	uint32_t proxies_tried;	 /* by number */
+	size_t proxy;		 /* the present one */
+	size_t target;		 /* which of the addresses it is asked for */
+	int error_number;	 /* what the attempts came to so far */
 	bool trusted, failed, shaking_hands;
-	struct socks socks;
+	struct handshake handshake;
 	char name[SOCKS_NAME_MAX + 1];
 };
+
+_Static_assert(PROXIES_MAX <= 32, "proxies_tried has a bit for each");
+
+bool dialer_gives_names(const struct relay_config *config)
+{
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		if (config->proxies[i].remote_names)
+			return true;
+	}
+	return false;
+}
 
 struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, struct names *names)
 {
@@ -56,6 +86,7 @@ struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, 
 	dialer->loop = loop;
 	dialer->config = config;
 	dialer->names = names;
+	dialer->names_to_proxies = dialer_gives_names(config);
 	if (fd >= 0)
 		getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &length);
 	dialer->paced_congestion = strncmp(congestion, "bbr", 3) == 0;
@@ -72,17 +103,52 @@ void dialer_set_dns(struct dialer *dialer, struct dns *dns)
 	dialer->dns = dns;
 }
 
-static void finish(struct dial *dial, int fd, int error_number)
+static bool by_proxy(const struct dial *dial)
+{
+	return dial->dialer->config->proxy_count > 0;
+}
+
+static const struct proxy *current_proxy(const struct dial *dial)
+{
+	return &dial->dialer->config->proxies[dial->proxy];
+}
+
+static void stop_attempt(struct attempt *attempt)
+{
+	loop_remove(attempt->dial->dialer->loop, &attempt->watch);
+	attempt->watch.fd = close_fd(attempt->watch.fd);
+}
+
+void dial_cancel(struct dial *dial)
+{
+	loop_cancel_timer(dial->dialer->loop, &dial->timer);
+	for (size_t i = 0; i < ARRAY_SIZE(dial->attempts); i++)
+		stop_attempt(&dial->attempts[i]);
+	if (dial->lookup)
+		dns_lookup_cancel(dial->lookup);
+	free(dial);
+}
+
+static void finish_without(struct dial *dial, int error_number)
 {
 	dial_callback *done = dial->done;
 	void *data = dial->data;
 
-	if (fd >= 0) { /* the caller's from here on */
-		loop_remove(dial->dialer->loop, &dial->watch);
-		dial->watch.fd = -1;
-	}
 	dial_cancel(dial);
-	done(data, fd, error_number);
+	done(data, -1, error_number);
+}
+
+/* The socket is the caller's from here on; the other attempts end. */
+static void finish_with(struct dial *dial, struct attempt *attempt)
+{
+	dial_callback *done = dial->done;
+	void *data = dial->data;
+	int fd = attempt->watch.fd;
+
+	loop_remove(dial->dialer->loop, &attempt->watch);
+	attempt->watch.fd = -1;
+	dial_cancel(dial);
+	done(data, fd, 0);
 }
 
 /* By way of the timer, since dial_start() must return first. */
@@ -91,36 +157,6 @@ static void fail(struct dial *dial, int error_number)
 	dial->failed = true;
 	dial->error_number = error_number;
 	loop_set_timer(dial->dialer->loop, &dial->timer, 0);
-}
-
-void dial_cancel(struct dial *dial)
-{
-	loop_cancel_timer(dial->dialer->loop, &dial->timer);
-	loop_remove(dial->dialer->loop, &dial->watch);
-	close_fd(dial->watch.fd);
-	if (dial->lookup)
-		dns_lookup_cancel(dial->lookup);
-	free(dial);
-}
-
-static size_t proxy_count(const struct dial *dial)
-{
-	return dial->dialer->config->proxy_count;
-}
-
-static const struct proxy *current_proxy(const struct dial *dial)
-{
-	return proxy_count(dial) ? &dial->dialer->config->proxies[dial->candidate - 1] : NULL;
-}
-
-static const struct endpoint *next_candidate(struct dial *dial)
-{
-	size_t count = proxy_count(dial) ? proxy_count(dial) : dial->address_count;
-
-	if (dial->candidate >= count)
-		return NULL;
-	return proxy_count(dial) ? &dial->dialer->config->proxies[dial->candidate++].address
-				 : &dial->addresses[dial->candidate++];
 }
 
 static bool is_loopback(const struct endpoint *endpoint)
@@ -143,70 +179,109 @@ static int open_socket(const struct dial *dial, const struct endpoint *to)
 	return fd;
 }
 
-static void socket_ready(struct watch *watch, uint32_t events);
-
-/* False: at once impossible. */
-static bool start_connecting(struct dial *dial, const struct endpoint *to)
+/* A socket that is connected, or about to be; -1: at once impossible. */
+static int start_connecting(const struct dial *dial, const struct endpoint *to)
 {
 	struct sockaddr_storage address;
-	socklen_t length = endpoint_to_sockaddr(to, &address);
-	int fd = open_socket(dial, to);
+	socklen_t length;
+	_cleanup_close_ int fd = -1;
 
-	if (fd < 0)
+	if (to->family == AF_UNIX)
+		return unix_door_open(dial->dialer->config->unix_door, current_proxy(dial)->unix_path);
+	length = endpoint_to_sockaddr(to, &address);
+	fd = open_socket(dial, to);
+	if (fd < 0 || (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS))
+		return -1;
+	return steal_fd(&fd);
+}
+
+static void attempt_ready(struct watch *watch, uint32_t events);
+
+static bool start_attempt(struct dial *dial, struct attempt *attempt, const struct endpoint *to)
+{
+	attempt->watch = (struct watch){ .fd = start_connecting(dial, to), .ready = attempt_ready };
+	if (attempt->watch.fd < 0)
 		return false;
-	dial->watch.fd = fd;
-	dial->watch.ready = socket_ready;
-	if ((connect(fd, (struct sockaddr *)&address, length) == 0 || errno == EINPROGRESS) &&
-		loop_add(dial->dialer->loop, &dial->watch, EPOLLOUT, NULL) == 0)
+	if (loop_add(dial->dialer->loop, &attempt->watch, EPOLLOUT, NULL) == 0)
 		return true;
-	dial->watch.fd = close_fd(fd);
+	stop_attempt(attempt);
 	return false;
 }
 
-static void try_next(struct dial *dial)
-{
-	const struct endpoint *to;
+/* Proxies. */
 
-	loop_remove(dial->dialer->loop, &dial->watch);
-	dial->watch.fd = close_fd(dial->watch.fd);
+static bool can_serve(const struct dial *dial, const struct proxy *proxy)
+{
+	return !dial->relay || proxy->kind == PROXY_SOCKS5;
+}
+
+/* The first in order that has not been tried and is well, or, where none is, just the first. */
+static bool choose_proxy(struct dial *dial)
+{
+	const struct dialer *dialer = dial->dialer;
+	bool found = false;
+
+	for (size_t i = 0; i < dialer->config->proxy_count; i++) {
+		bool unwell = dialer->unwell_until[i] > loop_now(dialer->loop);
+
+		if ((dial->proxies_tried & 1u << i) || (unwell && found) ||
+			!can_serve(dial, &dialer->config->proxies[i]))
+			continue;
+		dial->proxy = i;
+		found = true;
+		if (!unwell)
+			break;
+	}
+	dial->proxies_tried |= found ? 1u << dial->proxy : 0;
+	return found;
+}
+
+static bool others_are_left(const struct dial *dial)
+{
+	for (size_t i = 0; i < dial->dialer->config->proxy_count; i++) {
+		if (!(dial->proxies_tried & 1u << i) && can_serve(dial, &dial->dialer->config->proxies[i]))
+			return true;
+	}
+	return false;
+}
+
+static void set_unwell(struct dial *dial)
+{
+	dial->dialer->unwell_until[dial->proxy] = loop_now(dial->dialer->loop) + UNWELL_TIME;
+}
+
+/* One that was unwell is tried again by a single dial: for the others it stays so until that has connected. */
+static void try_next_proxy(struct dial *dial)
+{
+	stop_attempt(&dial->attempts[0]);
 	dial->shaking_hands = false;
-	while ((to = next_candidate(dial))) {
-		if (start_connecting(dial, to)) {
-			loop_set_timer(dial->dialer->loop, &dial->timer, ATTEMPT_TIME);
+	while (choose_proxy(dial)) {
+		if (dial->dialer->unwell_until[dial->proxy])
+			set_unwell(dial);
+		if (start_attempt(dial, &dial->attempts[0], &current_proxy(dial)->address)) {
+			loop_set_timer(dial->dialer->loop, &dial->timer, PROXY_TIME);
 			return;
 		}
-		dial->error_number = errno;
+		set_unwell(dial);
 	}
 	/* A proxy that cannot be reached is no network; it says nothing about the destination. */
-	fail(dial, proxy_count(dial) ? ENETUNREACH : dial->error_number);
+	fail(dial, dial->proxies_tried ? ENETUNREACH : EOPNOTSUPP);
 }
 
-static bool send_message(struct dial *dial, const uint8_t *message, size_t length)
+static void leave_proxy(struct dial *dial)
 {
-	return send(dial->watch.fd, message, length, MSG_NOSIGNAL) == (ssize_t)length;
-}
-
-static void start_handshake(struct dial *dial)
-{
-	uint8_t message[SOCKS_MESSAGE_MAX];
-	size_t length = socks_start(
-		&dial->socks, current_proxy(dial), dial->relay ? SOCKS_ASSOCIATE : SOCKS_CONNECT, message);
-
-	dial->shaking_hands = true;
-	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
-	if (!send_message(dial, message, length) ||
-		loop_modify(dial->dialer->loop, &dial->watch, EPOLLIN) < 0)
-		try_next(dial);
+	set_unwell(dial);
+	try_next_proxy(dial);
 }
 
 static struct socks_target target_of(const struct dial *dial)
 {
 	struct socks_target target = { .address = dial->destination };
 
-	if (dial->name[0] && current_proxy(dial)->remote_names)
+	if (dial->name[0] && dial->dialer->names_to_proxies)
 		target.name = dial->name;
 	else if (dial->address_count)
-		target.address = dial->addresses[0];
+		target.address = dial->addresses[dial->target];
 	return target;
 }
 
@@ -214,76 +289,144 @@ static struct socks_target target_of(const struct dial *dial)
 static int take_association(struct dial *dial)
 {
 	const struct endpoint *proxy = &current_proxy(dial)->address;
-	struct endpoint relay = dial->socks.bound;
+	struct endpoint relay = dial->handshake.socks.bound;
 	bool unspecified = relay.family == AF_INET ? relay.v4.s_addr == INADDR_ANY
 						   : relay.family && IN6_IS_ADDR_UNSPECIFIED(&relay.v6);
 
-	if (!relay.family || !relay.port)
-		return EOPNOTSUPP;
+	if (!relay.family || !relay.port || (unspecified && proxy->family == AF_UNIX))
+		return -EOPNOTSUPP;
 	if (unspecified) {
 		relay = *proxy;
-		relay.port = dial->socks.bound.port;
+		relay.port = dial->handshake.socks.bound.port;
 	}
 	*dial->relay = relay;
-	return 0;
+	return HANDSHAKE_DONE;
 }
 
-static void finish_handshake(struct dial *dial)
+/* The name has another address, perhaps of the family that the proxy has. */
+static bool next_target(struct dial *dial)
 {
-	int error_number = dial->relay ? take_association(dial) : 0;
+	if (dial->target + 1 >= dial->address_count || target_of(dial).name)
+		return false;
+	dial->target++;
+	dial->proxies_tried &= ~(1u << dial->proxy);
+	return true;
+}
 
-	finish(dial, error_number ? -1 : dial->watch.fd, error_number);
+static void take_answer(struct dial *dial, int answer)
+{
+	if (answer == HANDSHAKE_DONE && dial->relay)
+		answer = take_association(dial);
+	if (answer == HANDSHAKE_BROKEN)
+		leave_proxy(dial);
+	else if (answer < 0 && (answer == -EOPNOTSUPP ? others_are_left(dial) : next_target(dial)))
+		try_next_proxy(dial);
+	else if (answer == HANDSHAKE_DONE)
+		finish_with(dial, &dial->attempts[0]);
+	else if (answer != HANDSHAKE_WAITS)
+		finish_without(dial, -answer);
+}
+
+static void start_handshake(struct dial *dial)
+{
+	struct socks_target target = target_of(dial);
+	struct watch *watch = &dial->attempts[0].watch;
+	int answer = handshake_start(&dial->handshake, watch->fd, current_proxy(dial),
+		dial->relay ? SOCKS_ASSOCIATE : SOCKS_CONNECT, &target);
+
+	dial->dialer->unwell_until[dial->proxy] = 0;
+	dial->shaking_hands = true;
+	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
+	if (loop_modify(dial->dialer->loop, watch, EPOLLIN) < 0)
+		answer = HANDSHAKE_BROKEN;
+	take_answer(dial, answer);
 }
 
 static void continue_handshake(struct dial *dial)
 {
 	struct socks_target target = target_of(dial);
-	uint8_t message[SOCKS_MESSAGE_MAX];
 
-	while (dial->socks.step != SOCKS_DONE) {
-		struct socks *socks = &dial->socks;
-		ssize_t received =
-			recv(dial->watch.fd, socks->reply + socks->have, socks->want - socks->have, 0);
-		int length;
+	take_answer(dial, handshake_continue(&dial->handshake, dial->attempts[0].watch.fd, &target));
+}
 
-		if (received < 0 && errno == EAGAIN)
-			return;
-		if (received <= 0) {
-			try_next(dial);
-			return;
-		}
-		length = socks_take(socks, (size_t)received, &target, message);
-		if (length < 0) {
-			finish(dial, -1, -length);
-			return;
-		}
-		if (length > 0 && !send_message(dial, message, (size_t)length)) {
-			try_next(dial);
-			return;
-		}
+/* Addresses. */
+
+static bool some_attempt_runs(const struct dial *dial)
+{
+	for (size_t i = 0; i < dial->begun; i++) {
+		if (dial->attempts[i].watch.fd >= 0)
+			return true;
 	}
-	finish_handshake(dial);
+	return false;
+}
+
+/* "Refused" came from the host itself: it tells more than what is said of the way to another of its addresses. */
+static void note_error(struct dial *dial, int error_number)
+{
+	if (dial->error_number != ECONNREFUSED)
+		dial->error_number = error_number;
+}
+
+static void try_next_address(struct dial *dial)
+{
+	while (dial->begun < dial->address_count) {
+		size_t i = dial->begun++;
+
+		if (start_attempt(dial, &dial->attempts[i], &dial->addresses[i])) {
+			if (dial->begun < dial->address_count)
+				loop_set_timer(dial->dialer->loop, &dial->timer, STAGGER_TIME);
+			return;
+		}
+		note_error(dial, errno);
+	}
+	if (!some_attempt_runs(dial)) /* else the kernel's own timeout decides */
+		fail(dial, dial->error_number);
 }
 
 /* Over a loopback, whatever the address: the connection's two ends are the same host. */
-static void suit_congestion(const struct dial *dial)
+static void suit_congestion(const struct dial *dial, const struct attempt *attempt)
 {
+	const struct endpoint *peer = &dial->addresses[attempt - dial->attempts];
 	struct sockaddr_storage address;
 	socklen_t length = sizeof(address);
 	struct endpoint own;
 
 	if (!dial->dialer->paced_congestion ||
-		getsockname(dial->watch.fd, (struct sockaddr *)&address, &length) < 0 ||
+		getsockname(attempt->watch.fd, (struct sockaddr *)&address, &length) < 0 ||
 		!endpoint_from_sockaddr(&own, &address))
 		return;
-	own.port = dial->addresses[dial->candidate - 1].port;
-	if (endpoint_equal(&own, &dial->addresses[dial->candidate - 1]))
-		setsockopt(dial->watch.fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+	own.port = peer->port;
+	if (endpoint_equal(&own, peer))
+		setsockopt(attempt->watch.fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
 }
 
-static void socket_ready(struct watch *watch, uint32_t events)
+/* Either. */
+
+static void try_next(struct dial *dial)
 {
-	struct dial *dial = (struct dial *)watch;
+	if (by_proxy(dial))
+		try_next_proxy(dial);
+	else
+		try_next_address(dial);
+}
+
+static void attempt_failed(struct attempt *attempt, int error_number)
+{
+	struct dial *dial = attempt->dial;
+
+	note_error(dial, error_number);
+	if (by_proxy(dial)) {
+		leave_proxy(dial);
+		return;
+	}
+	stop_attempt(attempt);
+	try_next_address(dial);
+}
+
+static void attempt_ready(struct watch *watch, uint32_t events)
+{
+	struct attempt *attempt = (struct attempt *)watch;
+	struct dial *dial = attempt->dial;
 	int error_number = 0;
 	socklen_t length = sizeof(error_number);
 
@@ -296,13 +439,12 @@ static void socket_ready(struct watch *watch, uint32_t events)
 	}
 	getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error_number, &length);
 	if (error_number) {
-		dial->error_number = error_number;
-		try_next(dial);
-	} else if (proxy_count(dial)) {
+		attempt_failed(attempt, error_number);
+	} else if (by_proxy(dial)) {
 		start_handshake(dial);
 	} else {
-		suit_congestion(dial);
-		finish(dial, watch->fd, 0);
+		suit_congestion(dial, attempt);
+		finish_with(dial, attempt);
 	}
 }
 
@@ -310,17 +452,14 @@ static void timer_fired(struct timer *timer)
 {
 	struct dial *dial = (struct dial *)((char *)timer - offsetof(struct dial, timer));
 
-	if (dial->failed) {
-		finish(dial, -1, dial->error_number);
-		return;
-	}
-	dial->error_number = ETIMEDOUT;
-	if (dial->shaking_hands) {
-		finish(dial, -1, ETIMEDOUT);
-		return;
-	}
-	if (proxy_count(dial) ? dial->candidate < proxy_count(dial) : dial->candidate < dial->address_count)
-		try_next(dial); /* else the kernel's own timeout decides */
+	if (dial->failed)
+		finish_without(dial, dial->error_number);
+	else if (dial->shaking_hands)
+		finish_without(dial, ETIMEDOUT);
+	else if (!by_proxy(dial))
+		try_next_address(dial);
+	else if (others_are_left(dial))
+		leave_proxy(dial); /* else the kernel's own timeout decides */
 }
 
 static bool permitted(const struct dial *dial, const struct endpoint *address)
@@ -331,26 +470,47 @@ static bool permitted(const struct dial *dial, const struct endpoint *address)
 					dial->name[0] ? dial->name : NULL, address, &rule);
 }
 
+/* As RFC 8305, 4: the families by turns, beginning with the one that the container has chosen, or IPv6. */
+static void add_by_turns(struct dial *dial, const struct endpoint *addresses, size_t count)
+{
+	sa_family_t family = dial->destination.family == AF_INET ? AF_INET : AF_INET6;
+	size_t next[2] = { 0 }; /* by family: AF_INET, AF_INET6 */
+
+	while (dial->address_count < ADDRESSES_MAX) {
+		size_t *at = &next[family == AF_INET6];
+
+		while (*at < count && addresses[*at].family != family)
+			++*at;
+		if (*at < count)
+			dial->addresses[dial->address_count++] = addresses[(*at)++];
+		else if (next[0] >= count && next[1] >= count)
+			return;
+		family = family == AF_INET ? AF_INET6 : AF_INET;
+	}
+}
+
 /* What a name stands for is asked about again: an allowed name must not lead to a forbidden address. */
 static void resolved(void *data, const struct endpoint *addresses, size_t count, int error_number)
 {
 	struct dial *dial = data;
-	int refused = error_number ? error_number : EHOSTUNREACH;
+	struct endpoint good[DNS_ADDRESSES_MAX];
+	size_t good_count = 0;
 
 	dial->lookup = NULL;
-	for (size_t i = 0; i < count && dial->address_count < ADDRESSES_MAX; i++) {
-		struct endpoint address = addresses[i];
-
-		address.port = dial->destination.port;
-		if (permitted(dial, &address))
-			dial->addresses[dial->address_count++] = address;
+	dial->error_number = error_number ? error_number : EHOSTUNREACH;
+	for (size_t i = 0; i < count; i++) {
+		good[good_count] = addresses[i];
+		good[good_count].port = dial->destination.port;
+		if (permitted(dial, &good[good_count]))
+			good_count++;
 		else
-			refused = EACCES;
+			dial->error_number = EACCES;
 	}
+	add_by_turns(dial, good, good_count);
 	if (dial->address_count)
 		try_next(dial);
 	else
-		fail(dial, refused);
+		fail(dial, dial->error_number);
 }
 
 static void start_by_name(struct dial *dial)
@@ -361,7 +521,7 @@ static void start_by_name(struct dial *dial)
 		fail(dial, EACCES);
 		return;
 	}
-	if (proxy_count(dial) && dial->dialer->config->proxies[0].remote_names) {
+	if (dial->dialer->names_to_proxies) {
 		try_next(dial);
 		return;
 	}
@@ -387,7 +547,8 @@ static struct dial *dial_new(struct dialer *dialer, dial_callback *done, void *d
 	if (!dial) /* bounded by the number of flows: then this host is out of memory */
 		abort();
 	dial->dialer = dialer;
-	dial->watch.fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(dial->attempts); i++)
+		dial->attempts[i] = (struct attempt){ .watch.fd = -1, .dial = dial };
 	dial->timer.fire = timer_fired;
 	dial->done = done;
 	dial->data = data;
@@ -420,25 +581,29 @@ struct dial *dial_start_associate(
 	return dial;
 }
 
+static void start_by_text(struct dial *dial, const char *name, sa_family_t family, uint16_t port)
+{
+	if (endpoint_parse_host(
+		    &dial->destination, name)) { /* else "127.0.0.1" would be the proxy's own, as a name */
+		dial->destination.port = port;
+		start_by_address(dial);
+		return;
+	}
+	dial->destination = (struct endpoint){ .family = family, .port = port };
+	if (!name[0] || strlen(name) > SOCKS_NAME_MAX) {
+		fail(dial, EHOSTUNREACH);
+		return;
+	}
+	strcpy(dial->name, name);
+	start_by_name(dial);
+}
+
 struct dial *dial_start_name(
 	struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data)
 {
 	struct dial *dial = dial_new(dialer, done, data);
-	struct endpoint address;
 
-	if (endpoint_parse_host(&address, name)) { /* else "127.0.0.1" would be the proxy's own, as a name */
-		address.port = port;
-		dial->destination = address;
-		start_by_address(dial);
-		return dial;
-	}
-	dial->destination.port = port;
-	if (!name[0] || strlen(name) > SOCKS_NAME_MAX) {
-		fail(dial, EHOSTUNREACH);
-		return dial;
-	}
-	strcpy(dial->name, name);
-	start_by_name(dial);
+	start_by_text(dial, name, AF_UNSPEC, port);
 	return dial;
 }
 
@@ -446,13 +611,12 @@ struct dial *dial_start(
 	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data)
 {
 	const char *name = names_find(dialer->names, destination);
-	struct dial *dial;
+	struct dial *dial = dial_new(dialer, done, data);
 
-	if (name)
-		return dial_start_name(dialer, name, destination->port, done, data);
-	dial = dial_new(dialer, done, data);
 	dial->destination = *destination;
-	if (names_is_stand_in(destination))
+	if (name)
+		start_by_text(dial, name, destination->family, destination->port);
+	else if (names_is_stand_in(destination))
 		fail(dial, EHOSTUNREACH);
 	else
 		start_by_address(dial);

@@ -19,6 +19,7 @@ struct names;
 struct dns;
 struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, struct names *names);
 void dialer_free(struct dialer *dialer);
+bool dialer_gives_names(const struct relay_config *config); /* to the proxies: some resolve by themselves */
 void dialer_set_dns(
 	struct dialer *dialer, struct dns *dns); /* dns_new() needs the dialer first; before the first dial */
 

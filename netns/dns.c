@@ -18,7 +18,6 @@ enum {
 	QUERIES_MAX = 512, /* under way at once: 512 × (DNS_QUERY_MAX + what a query needs) is about 1 MiB */
 	STAND_IN_TTL = 1,  /* seconds: a stand-in is good while the relay knows it */
 	LOCAL_TTL = 3600,
-	ADDRESSES_MAX = 16,
 };
 
 struct dns {
@@ -306,7 +305,7 @@ struct half {
 	struct dns_upstream_query *asked;
 	struct dns_question question;
 	size_t length, count;
-	struct endpoint addresses[ADDRESSES_MAX / 2];
+	struct endpoint addresses[DNS_ADDRESSES_MAX / 2];
 	uint8_t message[DNS_UDP_MIN];
 };
 
@@ -335,7 +334,7 @@ void dns_lookup_cancel(struct dns_lookup *lookup)
 
 static void finish_lookup(struct dns_lookup *lookup)
 {
-	struct endpoint addresses[ADDRESSES_MAX];
+	struct endpoint addresses[DNS_ADDRESSES_MAX];
 	dns_resolved *done = lookup->done;
 	void *data = lookup->data;
 	int error_number = lookup->answered ? EHOSTUNREACH : ETIMEDOUT;
@@ -432,15 +431,6 @@ struct dns_lookup *dns_resolve(struct dns *dns, const char *name, dns_resolved *
 	return lookup;
 }
 
-static bool proxy_takes_names(const struct relay_config *config)
-{
-	for (size_t i = 0; i < config->proxy_count; i++) {
-		if (config->proxies[i].remote_names)
-			return true;
-	}
-	return false;
-}
-
 struct dns *dns_new(
 	struct loop *loop, const struct relay_config *config, struct dialer *dialer, struct names *names)
 {
@@ -452,7 +442,7 @@ struct dns *dns_new(
 	dns->loop = loop;
 	dns->egress = config->egress;
 	dns->names = names;
-	dns->stand_ins = egress_has_names(config->egress) || proxy_takes_names(config);
+	dns->stand_ins = egress_has_names(config->egress) || dialer_gives_names(config);
 	dns->must_exist = !config->proxy_count;
 	dns->cache = dns_cache_new();
 	dns->streams = dns_streams_new(loop, dns);

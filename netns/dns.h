@@ -9,6 +9,8 @@
 
 #include <stddef.h>
 
+enum { DNS_ADDRESSES_MAX = 16 };
+
 struct dns;
 struct dns *dns_new(
 	struct loop *loop, const struct relay_config *config, struct dialer *dialer, struct names *names);
@@ -24,7 +26,7 @@ void dns_cancel(struct dns_query *query); /* before the callback */
 /* TCP: a stream socket whose other end speaks DNS over TCP (two-byte lengths), for a flow to port 53; or -1 with errno. */
 int dns_stream(struct dns *dns);
 
-/* Resolving for the relay itself (direct egress): the addresses of a name, IPv4 first, with port 0. They are not judged: an allowed
+/* Resolving for the relay itself (direct egress): the addresses of a name, at most DNS_ADDRESSES_MAX, with port 0. They are not judged: an allowed
  * name may resolve to an address that is not (egress.h). The callback is called once, never from within dns_resolve(),
  * with EHOSTUNREACH when the name has no address, ETIMEDOUT when no resolver answered. */
 typedef void dns_resolved(void *data, const struct endpoint *addresses, size_t count, int error_number);

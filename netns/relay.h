@@ -14,13 +14,17 @@
 
 struct egress; /* egress.h */
 
-enum proxy_kind { PROXY_SOCKS5 };
+enum proxy_kind { PROXY_SOCKS5, PROXY_HTTP /* CONNECT: it carries TCP only */ };
+
+enum { PROXIES_MAX = 32 };
 
 struct proxy {
 	enum proxy_kind kind;
-	struct endpoint address;       /* resolved by the hook: the relay resolves nothing by libc */
+	struct endpoint
+		address; /* resolved by the hook: the relay resolves nothing by libc; AF_UNIX: see unix_path */
+	uint8_t unix_path; /* of a proxy behind a Unix socket: what unix_door_open() knows it by */
 	char user[256], password[256]; /* "" for none */
-	bool remote_names;	       /* socks5h, and socks5 when a name is known: the proxy gets the name */
+	bool remote_names;	       /* socks5h, http: where there is such a proxy, all get names */
 };
 
 struct inbound {
@@ -35,13 +39,14 @@ struct relay_config {
 	bool tun_offload; /* vnet header, TSO and checksum offload are on */
 	int mtu;
 	int listener_fd; /* the SOCKS5 listener inside, without TUN; or -1 */
+	int unix_door; /* to the helper that connects to proxies behind Unix sockets, or -1: see unix_door.h */
 	int inner_socket; /* a SOCK_SEQPACKET to the helper that makes sockets inside the namespace, or -1: see inner.h */
 	int init_pidfd; /* the relay ends when this does */
 	int control_fd; /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
 	int ready_fd; /* written one byte when the relay serves, then closed */
 	int log_fd;   /* or -1 */
 	struct proxy *proxies;
-	size_t proxy_count;
+	size_t proxy_count;  /* at most PROXIES_MAX; tried in order */
 	struct endpoint dns; /* family 0: none, DNS goes by TCP through the proxy */
 	struct egress *egress;
 	struct inbound *inbound;

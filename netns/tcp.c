@@ -297,10 +297,20 @@ static void upstream_ready(struct watch *watch, uint32_t events)
 		flush(flow);
 }
 
+static bool is_plain(int fd)
+{
+	int domain = AF_INET;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	return domain == AF_UNIX;
+}
+
 static int adopt(struct tcp_flow *flow, int fd)
 {
 	int offset = 0;
 
+	flow->plain_socket = is_plain(fd);
 	flow->upstream.fd = fd;
 	flow->upstream.ready = upstream_ready;
 	if (flow->plain_socket || flow->tcp->peeks_by_offset)
@@ -462,7 +472,6 @@ static void accept_syn(struct tcp *tcp, const struct packet *packet)
 	if (!flow)
 		return;
 	if (packet->destination.port == DNS_PORT) {
-		flow->plain_socket = true;
 		fd = dns_stream(tcp->dns);
 		dialled(flow, fd, fd < 0 ? errno : 0);
 		return;

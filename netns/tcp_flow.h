@@ -49,7 +49,7 @@ struct tcp_flow {
 	bool lingers : 1;      /* the last word will be an ACK, which may be lost */
 	bool holds_name : 1;   /* `server` is a stand-in address */
 	bool sack_permitted : 1;
-	bool plain_socket : 1; /* not TCP: the DNS stream */
+	bool plain_socket : 1; /* not TCP: the DNS stream, or a proxy's Unix socket */
 };
 
 static inline bool sequence_after(uint32_t a, uint32_t b)

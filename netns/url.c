@@ -13,10 +13,13 @@ enum { FIELD_MAX = 256 }; /* RFC 1929: a user and a password have at most 255 by
 static const struct scheme {
 	const char *prefix;
 	enum proxy_kind kind;
-	bool remote_names;
+	bool remote_names, path;
 } schemes[] = {
-	{ "socks5://", PROXY_SOCKS5, false },
-	{ "socks5h://", PROXY_SOCKS5, true },
+	{ "socks5://", PROXY_SOCKS5, false, false },
+	{ "socks5h://", PROXY_SOCKS5, true, false },
+	{ "http://", PROXY_HTTP, true, false },
+	{ "socks5+unix:", PROXY_SOCKS5, false, true },
+	{ "socks5h+unix:", PROXY_SOCKS5, true, true },
 };
 
 /* A part of a text that is not NUL-terminated. */
@@ -165,6 +168,19 @@ static const char *read_after_scheme(const char *text, struct proxy_url *url)
 	return fault;
 }
 
+/* "/path", or "///path" as some write it. */
+static const char *read_path(const char *text, char path[static UNIX_PATH_MAX])
+{
+	if (strncmp(text, "///", 3) == 0)
+		text += 2;
+	if (text[0] != '/' || text[1] == '/' || !text[1])
+		return "after it the whole path of a socket must stand, beginning with \"/\"";
+	if (strlen(text) >= UNIX_PATH_MAX)
+		return "the path is longer than the 107 bytes that a socket's may have";
+	strcpy(path, text);
+	return NULL;
+}
+
 int url_read_proxy(const char *text, struct proxy_url *url, struct error *err)
 {
 	*url = (struct proxy_url){ 0 };
@@ -177,10 +193,12 @@ int url_read_proxy(const char *text, struct proxy_url *url, struct error *err)
 			continue;
 		url->kind = scheme->kind;
 		url->remote_names = scheme->remote_names;
-		fault = read_after_scheme(text + length, url);
+		fault = scheme->path ? read_path(text + length, url->path)
+				     : read_after_scheme(text + length, url);
 		return fault ? error_set(err, 0, "the proxy's URL (%s…): %s", scheme->prefix, fault) : 0;
 	}
-	return error_set(err, 0, "the proxy's URL must begin with socks5:// or socks5h://");
+	return error_set(
+		err, 0, "the proxy's URL must begin with socks5://, socks5h://, http:// or socks5+unix:");
 }
 
 int url_read_host(const char *text, uint16_t default_port, const char *what, char host[static 256],

@@ -5,16 +5,18 @@
 #pragma once
 
 #include "netns/relay.h"
+#include "netns/unix_door.h"
 
 struct proxy_url {
 	enum proxy_kind kind;
 	bool remote_names;	       /* socks5h: the proxy gets names */
 	char user[256], password[256]; /* percent-decoded; "" for none */
-	char host[256];		       /* a name or a numeric address, without brackets */
+	char host[256];		       /* a name or a numeric address, without brackets; "" with a path */
 	uint16_t port;
+	char path[UNIX_PATH_MAX]; /* of a Unix socket, else "" */
 };
 
-/* "socks5://user:password@host:port", "socks5h://[2001:db8::1]:1080". */
+/* "socks5://user:password@host:port", "socks5h://[2001:db8::1]:1080", "http://host:port", "socks5+unix:/path". */
 int url_read_proxy(const char *text, struct proxy_url *url, struct error *err);
 
 /* "host:port", "[address]:port"; where `default_port` is not 0 the port may be left out. `what` is for the message: "the resolver". */

@@ -24,8 +24,8 @@ enum { EXIT_FENCE_FAILED = 125 };
 extern char **environ;
 
 struct front_door_options {
-	const char *policy, *proxy, *dns, *shell_line, *bundle;
-	struct string_list allow, ports;
+	const char *policy, *dns, *net_log, *shell_line, *bundle;
+	struct string_list proxies, allow, ports;
 	bool debug, terminal;
 };
 
@@ -34,12 +34,15 @@ struct front_door_options {
 static const struct option policy_options[] = {
 	CHOICE(policy, "policy", 's', STRING, "FILE|NAME",
 		"the policy: a file, or the name of a built-in one"),
-	CHOICE(proxy, "proxy", 0, STRING, "URL",
-		"send everything through socks5://[USER:PASSWORD@]HOST:PORT"),
+	CHOICE(proxies, "proxy", 0, LIST, "URL",
+		"send everything through socks5://, socks5h:// or http://[USER:PASSWORD@]HOST:PORT, or "
+		"socks5+unix:PATH; repeatable: the next where one cannot be reached"),
 	CHOICE(dns, "dns", 0, STRING, "HOST:PORT", "ask this resolver"),
 	CHOICE(allow, "allow", 0, LIST, "HOST[:PORT]",
 		"a name, *.name, address or range that may be reached; repeatable"),
-	CHOICE(ports, "port", 'p', LIST, "[ADDRESS:]PORT[:INNER]",
+	CHOICE(net_log, "net-log", 0, STRING, "FILE|FD",
+		"record each flow and query there, in a file or an open descriptor"),
+	CHOICE(ports, "port", 'p', LIST, "[ADDRESS:]PORT[:INNER][/udp]",
 		"a port inside that the host may connect to; repeatable"),
 	CHOICE(debug, "debug", 'd', FLAG, NULL, "say what was decided, on standard error"),
 	CHOICE(shell_line, "command", 'c', STRING, "LINE", "run this line by bash, or by sh without one"),
@@ -161,6 +164,20 @@ static const char *user_configuration(struct arena *arena)
 	return home && home[0] == '/' ? arena_printf(arena, "%s/.config/fence", home) : NULL;
 }
 
+/* The hook opens what it is told by name: a descriptor of ours has one while we run. */
+static int choose_log(const struct front_door *door, const char **log, struct error *err)
+{
+	const char *given = door->options.net_log;
+
+	*log = given;
+	if (!given || given[strspn(given, "0123456789")] || !*given)
+		return given && !*given ? error_set(err, 0, "--net-log: the file's name is empty") : 0;
+	if (door->invocation.exported)
+		return error_set(err, 0, "--net-log: a bundle cannot hold an open descriptor; name a file");
+	*log = arena_printf(door->arena, "/proc/%d/fd/%s", (int)getpid(), given);
+	return access(*log, F_OK) < 0 ? error_set(err, errno, "--net-log: descriptor %s", given) : 0;
+}
+
 static int load_policy(struct front_door *door, struct error *err)
 {
 	const struct policy_sources sources = {
@@ -170,12 +187,14 @@ static int load_policy(struct front_door *door, struct error *err)
 		.chosen = door->options.policy,
 	};
 	struct policy_overrides overrides = {
-		.proxy = door->options.proxy,
+		.proxies = door->options.proxies,
 		.dns = door->options.dns,
 		.inbound = door->options.ports,
 	};
 
 	split_hosts(door->arena, &door->options.allow, &overrides.allow);
+	if (choose_log(door, &overrides.log, err) < 0)
+		return -1;
 	if (policy_load(door->arena, &sources, &door->policy, &door->compiled.notes, err) < 0)
 		return -1;
 	return policy_override(door->arena, door->policy, &overrides, err);

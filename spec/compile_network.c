@@ -62,6 +62,8 @@ struct network_file *network_of_policy(struct arena *arena, const struct policy 
 
 	if (proxy)
 		string_list_add(arena, &file->proxies, network->proxy_url);
+	for (size_t i = 0; proxy && i < network->fallback_proxies.count; i++)
+		string_list_add(arena, &file->proxies, network->fallback_proxies.items[i]);
 	file->dns = network->dns_address;
 	for (size_t i = 0; i < network->allowed_domains.count; i++)
 		string_list_add(arena, &file->allow, network->allowed_domains.items[i]);

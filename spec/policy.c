@@ -19,6 +19,7 @@ static const char *const denied_call_actions[] = { "errno", "kill", NULL };
 
 static const struct field network_fields[] = {
 	FIELD(struct policy_network, proxy_url, "proxyUrl", STRING),
+	FIELD(struct policy_network, fallback_proxies, "fallbackProxies", STRING_LIST),
 	FIELD(struct policy_network, http_proxy_url, "httpProxyUrl", STRING),
 	FIELD(struct policy_network, dns_address, "dnsAddr", STRING, .check = check_resolver),
 	RULES(struct policy_network, allowed_domains, "allowedDomains"),
@@ -176,18 +177,29 @@ static void normalize(struct json *tree)
 			number_to_string(lists[i]->array.items[j]);
 }
 
-/* json_get() looks into objects only, so NULL and other types are fine. */
-static int check_proxy(
+/* Not by the table, whose message would repeat the password. json_get() looks into objects only, so NULL and other types are fine. */
+static int check_proxies(
 	const struct policy *policy, const struct json *tree, const char *name, struct error *err)
 {
-	const struct json_place network = { .key = "network" },
-				place = { .parent = &network, .key = "proxyUrl" };
+	static const struct json_place network = { .key = "network" };
+	const struct json_place first = { .parent = &network, .key = "proxyUrl" },
+				others = { .parent = &network, .key = "fallbackProxies" };
+	const struct json *given = json_get(tree, "network");
+	const struct string_list *list = &policy->network->fallback_proxies;
 	const char *fault = policy->network->proxy_url ? check_proxy_url(policy->network->proxy_url) : NULL;
 
-	/* Not by the table, whose message would repeat the password. */
-	return fault ? json_error(err, name, json_get(json_get(tree, "network"), "proxyUrl"), &place,
-			       "the proxy's URL %s", fault)
-		     : 0;
+	if (fault)
+		return json_error(err, name, json_get(given, first.key), &first, "the proxy's URL %s", fault);
+	if (list->count && !policy->network->proxy_url)
+		return json_error(err, name, json_get(given, others.key), &others,
+			"there is no proxyUrl that these could stand in for");
+	for (size_t i = 0; i < list->count; i++) {
+		fault = check_proxy_url(list->items[i]);
+		if (fault)
+			return json_error(err, name, json_get(given, others.key), &others,
+				"the URL of number %zu %s", i + 1, fault);
+	}
+	return 0;
 }
 
 static void make_objects(struct arena *arena, struct policy *policy)
@@ -209,7 +221,7 @@ int policy_read(
 	if (table_read(arena, &policy_type, tree, name, "", model, err) < 0)
 		return -1;
 	make_objects(arena, model);
-	if (check_proxy(model, tree, name, err) < 0)
+	if (check_proxies(model, tree, name, err) < 0)
 		return -1;
 	for (size_t i = 0; i < model->inbound_ports.count; i++)
 		string_list_add(arena, &model->network->inbound_ports, model->inbound_ports.items[i]);

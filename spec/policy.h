@@ -8,9 +8,10 @@
 #include "spec/table.h"
 
 struct policy_network {
-	const char *proxy_url;	    /* socks5:// or socks5h:// */
-	const char *http_proxy_url; /* accepted for greywall's files; without effect on Linux */
-	const char *dns_address;    /* host:port */
+	const char *proxy_url;		     /* socks5://, socks5h://, http:// or socks5+unix: */
+	struct string_list fallback_proxies; /* tried in order where it cannot be reached */
+	const char *http_proxy_url;	     /* accepted for greywall's files; without effect on Linux */
+	const char *dns_address;	     /* host:port */
 	struct string_list allowed_domains, denied_domains; /* egress rules, the grammar of netns/egress.h */
 	struct string_list allow_unix_sockets;		    /* paths */
 	struct optional_bool allow_all_unix_sockets, allow_local_binding, allow_local_outbound;

@@ -205,7 +205,8 @@ const char *check_resolver(const char *value)
 
 const char *check_proxy_url(const char *value)
 {
-	static const char *const schemes[] = { "socks5://", "socks5h://" };
+	static const char *const schemes[] = { "socks5://", "socks5h://", "http://" };
+	static const char *const path_schemes[] = { "socks5+unix:", "socks5h+unix:" };
 	char rest[2048];
 	const char *at, *end;
 	size_t length, i;
@@ -213,12 +214,13 @@ const char *check_proxy_url(const char *value)
 	for (i = 0; i < ARRAY_SIZE(schemes); i++)
 		if (strncasecmp(value, schemes[i], strlen(schemes[i])) == 0)
 			break;
-	if (i == ARRAY_SIZE(schemes) &&
-		(strncasecmp(value, "http://", 7) == 0 || strncasecmp(value, "https://", 8) == 0))
-		return "is an HTTP proxy, which cannot carry all traffic; name a SOCKS5 one, "
-		       "socks5://HOST:PORT";
+	for (size_t k = 0; i == ARRAY_SIZE(schemes) && k < ARRAY_SIZE(path_schemes); k++)
+		if (strncasecmp(value, path_schemes[k], strlen(path_schemes[k])) == 0)
+			return value[strlen(path_schemes[k])] == '/'
+				       ? NULL
+				       : "lacks the whole path of a Unix socket after \"unix:\"";
 	if (i == ARRAY_SIZE(schemes))
-		return "must begin with socks5:// or socks5h://";
+		return "must begin with socks5://, socks5h://, http:// or socks5+unix:";
 	value += strlen(schemes[i]);
 	length = strcspn(value, "/?#");
 	end = value + length;

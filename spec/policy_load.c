@@ -291,18 +291,27 @@ int policy_override(struct arena *arena, struct policy *policy, const struct pol
 	struct error *err)
 {
 	struct policy_network *network = policy->network;
-	const char *fault = overrides->proxy ? check_proxy_url(overrides->proxy) : NULL;
+	const char *fault = NULL;
 
-	if (fault)
-		return error_set(err, 0, "--proxy: the URL %s", fault);
+	for (size_t i = 0; i < overrides->proxies.count; i++) {
+		fault = check_proxy_url(overrides->proxies.items[i]);
+		if (fault)
+			return error_set(err, 0, "--proxy: the URL %s", fault);
+	}
 	fault = overrides->dns ? check_resolver(overrides->dns) : NULL;
 	if (fault)
 		return error_set(err, 0, "--dns: \"%s\" %s", overrides->dns, fault);
 	if (check_words(&overrides->allow, "--allow", check_egress_rule, err) < 0 ||
 		check_words(&overrides->inbound, "--port", check_inbound, err) < 0)
 		return -1;
-	if (overrides->proxy)
-		network->proxy_url = overrides->proxy;
+	if (overrides->proxies.count) {
+		network->proxy_url = overrides->proxies.items[0];
+		network->fallback_proxies = (struct string_list){ 0 };
+	}
+	for (size_t i = 1; i < overrides->proxies.count; i++)
+		string_list_add(arena, &network->fallback_proxies, overrides->proxies.items[i]);
+	if (overrides->log)
+		network->log = overrides->log;
 	if (overrides->dns)
 		network->dns_address = overrides->dns;
 	for (size_t i = 0; i < overrides->allow.count; i++)

@@ -23,7 +23,8 @@ int policy_load(struct arena *arena, const struct policy_sources *sources, struc
 
 /* What the command line asks for on top of the policy. */
 struct policy_overrides {
-	const char *proxy, *dns;
+	struct string_list proxies; /* the first is proxyUrl, the others fallbackProxies */
+	const char *dns, *log;
 	struct string_list allow;   /* egress rules */
 	struct string_list inbound; /* ports */
 };

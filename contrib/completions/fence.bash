@@ -14,7 +14,7 @@ _fence() {
 	done
 	case $previous in
 	--bundle | -b | --root) COMPREPLY=($(compgen -d -- "$word")) && return ;;
-	--policy | -s | --pid-file | --log | --process) COMPREPLY=($(compgen -f -- "$word")) && return ;;
+	--policy | -s | --pid-file | --log | --net-log | --process) COMPREPLY=($(compgen -f -- "$word")) && return ;;
 	esac
 	local help
 	help=$(fence $command --help 2>/dev/null)

@@ -18,7 +18,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	text[size] = '\0';
 	if (url_read_proxy(text, &url, &error) == 0)
-		assert(url.port && url.host[0] && strlen(url.user) < 256 && strlen(url.password) < 256);
+		assert(url.path[0] ? url.path[0] == '/' && strlen(url.path) < UNIX_PATH_MAX
+				   : url.port && url.host[0] && strlen(url.user) < 256 &&
+					     strlen(url.password) < 256);
 	else
 		assert(!strlen(text) || !strchr(text, '@') || !strstr(error.message, text));
 	if (url_read_host(text, 53, "dns", host, &port, &error) == 0)

@@ -235,7 +235,8 @@ companion() {
 	done <<-'TABLE'
 		{|network.json:
 		{"proxis": ["socks5://127.0.0.1:1"]}|did you mean "proxies"
-		{"proxies": ["http://joe:s3cr3t@127.0.0.1:1"]}|must begin with socks5:// or socks5h://
+		{"proxies": ["https://joe:s3cr3t@127.0.0.1:1"]}|must begin with socks5://, socks5h://, http:// or socks5+unix:
+		{"proxies": ["socks5+unix:s3cr3t"]}|the whole path of a socket
 		{"proxies": ["socks5://joe:s3cr3t@127.0.0.1"]}|the port is missing
 		{"proxies": ["socks5://joe:s3cr3t@127.0.0.1:99999"]}|the port must be a number from 1 to 65535
 		{"proxies": ["socks5://joe:s3cr3t@:1080"]}|the host is missing

@@ -228,6 +228,118 @@ except OSError as error: print(error)'
 	runs python 'assert drain(connect("203.0.113.7", 7002)) == blob'
 }
 
+# An HTTP proxy that knows CONNECT and the password "p:w" of "us er"; it says what it was asked for.
+start_http_proxy() {
+	cat >"$TEST_DIR/connect.py" <<-'PY'
+		import base64, socket, sys, threading
+		def serve(c):
+		    head = b""
+		    while not head.endswith(b"\r\n\r\n"): head += c.recv(1)
+		    lines = head.decode().split("\r\n"); print(lines[0], flush=True)
+		    if "Proxy-Authorization: Basic " + base64.b64encode(b"us er:p:w").decode() not in lines:
+		        c.sendall(b"HTTP/1.1 407 Who are you?\r\nProxy-Authenticate: Basic realm=x\r\nContent-Length: 2\r\n\r\nno"); return c.close()
+		    host, port = lines[0].split()[1].rsplit(":", 1)
+		    try: up = socket.create_connection((host.strip("[]").replace("www.example.com", "203.0.113.7"), int(port)), 10)
+		    except OSError: c.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n"); return c.close()
+		    c.sendall(b"HTTP/1.0 200 Connection established\r\nVia: 1.1 x\r\n\r\n" + up.recv(65536) if port == "7002" else b"HTTP/1.1 200 OK\n\n")
+		    def pump(a, b):
+		        for data in iter(lambda: a.recv(65536), b""): b.sendall(data)
+		        b.shutdown(socket.SHUT_WR)
+		    threading.Thread(target=pump, args=(c, up), daemon=True).start(); pump(up, c)
+		s = socket.create_server(("127.0.0.1", 3128)); print("serving", flush=True)
+		while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+	PY
+	start connect /usr/bin/python3 "$TEST_DIR/connect.py"
+	wait_until grep -q serving "$TEST_DIR/connect.log"
+}
+
+@test "an HTTP proxy: CONNECT with a password and the name; UDP is refused at once; what it says is told" {
+	start_peers
+	start_http_proxy
+	relay '{"proxies": ["http://us%20er:p%3Aw@127.0.0.1:3128"]}'
+	runs python '
+for host in both:
+    assert drain(connect(host, 7002)) == blob
+    c = connect(host, 7001); c.sendall(blob); c.shutdown(socket.SHUT_WR); assert drain(c).decode() == summary
+print(error_of(lambda: connect("203.0.113.7", 1)))
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.connect(("203.0.113.7", 7001)); u.send(b"x")
+print(error_of(lambda: u.recv(1)))'
+	is $'EHOSTUNREACH\nECONNREFUSED'
+	runs inside dig +tries=1 +time=5 +short @192.0.2.53 www.example.com
+	runs python "assert drain(connect('$output', 7002)) == blob"
+	runs cat "$TEST_DIR/connect.log"
+	has 'CONNECT [2001:db8::7]:7002 HTTP/1.1'
+	has 'CONNECT www.example.com:7002 HTTP/1.1'
+	stop "$CONTAINER"
+
+	ID=$ID-2 BUNDLE=$BUNDLE-2
+	relay '{"proxies": ["http://127.0.0.1:3128"]}'
+	runs python 'print(error_of(lambda: connect("203.0.113.7", 7002)))'
+	is EHOSTUNREACH # as "prohibited" is told by the kernel
+}
+
+@test "a proxy behind a Unix socket, also after it was made anew; the relay itself opens no path" {
+	start_peers
+	start_proxy 1080
+	start door socat "UNIX-LISTEN:$TEST_DIR/socks,fork,mode=600" TCP:127.0.0.1:1080
+	local door=$STARTED
+	wait_until [ -S "$TEST_DIR/socks" ]
+	relay "{\"proxies\": [\"socks5+unix:$TEST_DIR/socks\"]}"
+	runs python 'for host in both: assert drain(connect(host, 7002)) == blob'
+	stop "$door"
+	runs python 'print(error_of(lambda: connect("203.0.113.7", 7002)))'
+	is ENETUNREACH
+	start door socat "UNIX-LISTEN:$TEST_DIR/socks,fork,mode=600,unlink-early" TCP:127.0.0.1:1080
+	wait_until [ -S "$TEST_DIR/socks" ]
+	runs python 'assert drain(connect("203.0.113.7", 7002)) == blob'
+	[ "$(sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$RELAY/status")" = 65534 ]
+	kill -KILL "$RELAY"
+	wait_until no_helpers
+}
+
+no_helpers() {
+	[ -z "$(find /proc/[0-9]*/exe -maxdepth 0 -lname "$FILE_DIR/fence-network" 2>/dev/null)" ]
+}
+
+@test "several proxies: the first that can be reached serves, a silent one costs one connection its patience, the healed one is used again" {
+	start_peers
+	in_host sh -ec '
+		ip link add silent type veth peer name silent-peer
+		ip address add 192.0.2.1/24 dev silent
+		ip link set silent up
+		ip link set silent-peer up
+		ip neighbour add 192.0.2.99 lladdr 02:00:00:00:00:01 dev silent'
+	start_proxy 1080
+	relay '{"proxies": ["socks5://192.0.2.99:1080", "socks5://127.0.0.1:1081", "socks5://127.0.0.1:1080"]}'
+	runs python '
+def timed():
+    begin = time.monotonic(); assert drain(connect("203.0.113.7", 7002)) == blob; return time.monotonic() - begin
+assert timed() > 4; print([timed() < 1 for _ in range(5)])'
+	is '[True, True, True, True, True]'
+	start second microsocks -i 127.0.0.1 -p 1081
+	wait_for_port 127.0.0.1 1081
+	kill -KILL "$PROXY_PID"
+	runs python 'assert drain(connect("203.0.113.7", 7002)) == blob'
+}
+
+@test "without a proxy the silent address of a name delays the next by a moment only" {
+	start_peers
+	in_host sh -ec '
+		ip link add silent type veth peer name silent-peer
+		ip address add 2001:db8:1::1/64 dev silent nodad
+		ip link set silent up
+		ip link set silent-peer up
+		ip neighbour add 2001:db8:1::99 lladdr 02:00:00:00:00:01 dev silent'
+	start resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=5353 --user=root --pid-file= \
+		--listen-address=127.0.0.1 --bind-interfaces --host-record=www.example.com,203.0.113.7,2001:db8:1::99
+	wait_for_port 127.0.0.1 5353
+	relay '{"allow": ["www.example.com"], "dns": "127.0.0.1:5353"}'
+	runs inside dig +tries=1 +time=5 +short @192.0.2.53 www.example.com AAAA
+	runs python "
+begin = time.monotonic(); c = connect('$output', 7002); print(time.monotonic() - begin < 1, drain(c) == blob)"
+	is 'True True'
+}
+
 @test "inbound TCP and UDP reach servers on 127.0.0.1, on ::1 and on every address; with none there, a reset" {
 	relay '{"inbound": ["8080:7001", "8081:7002/udp"]}'
 	local outside='
