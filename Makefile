@@ -3,6 +3,7 @@
 #   make            build/fence, build/fence-network and build/fence-exec
 #   make run        a first look: one command under the default policy, and what it could not do
 #   make check      all tests
+#   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
 #   make bench      medians and ratios against crun, runc, bubblewrap and a direct connection
 #   make install    DESTDIR= PREFIX=/usr/local
 #   make SANITIZE=1 with address and undefined-behaviour sanitizers, in build-sanitize/
@@ -85,6 +86,11 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@contrib/bench/run $(abspath $(BUILD)/fence)
 
+SECONDS ?= 60
+fuzz:
+	@contrib/setup build fuzz
+	@contrib/fuzz/run $(BUILD) $(SECONDS)
+
 format:
 	clang-format -i $(wildcard */*.c */*.h)
 
@@ -94,4 +100,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check bench install format format-check clean
+.PHONY: all run check fuzz bench install format format-check clean
