@@ -2,6 +2,7 @@
  *
  *	up    (createRuntime)	makes tun0 inside and starts the relay outside
  *	down  (poststop)	waits until that relay has ended
+ *	flows			prints what it carries just now: for `fence net`
  *
  * The state of the container is read from standard input, as the OCI specification has it. No file is made; what a failure
  * leaves is nothing.
@@ -16,7 +17,6 @@
 #include "spec/oci.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -101,19 +101,17 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 static int start(const struct invocation *invocation, const struct network_namespace *namespace,
 	struct relay_config *config, struct error *err)
 {
-	_cleanup_close_ int container_fd = -1;
 	struct network_file *file;
-
 	int result = -1;
 
 	if (load_settings(invocation, &file, err) < 0)
 		return -1;
-	container_fd = listen_for_container(invocation->state, err);
-	if (container_fd < 0)
+	config->container_fd = listen_for_container(invocation->state, err);
+	if (config->container_fd < 0)
 		return -1;
 	if (settings_apply(invocation->arena, file, config, err) == 0 &&
 		make_inside(namespace, file, config, err) == 0)
-		result = relay_launch(config, container_fd, err);
+		result = relay_launch(config, err);
 	egress_free(config->egress);
 	return result;
 }
@@ -142,22 +140,28 @@ static int claim_namespace(
 	return error_set(err, EADDRINUSE, "relays of this network come and go");
 }
 
+static int open_container(const struct invocation *invocation, int *init_pidfd,
+	struct network_namespace *namespace, struct error *err)
+{
+	pid_t pid = (pid_t)invocation->state->pid.value;
+
+	if (!invocation->state->pid.set || pid <= 0)
+		return error_set(err, 0, "the container's state has no pid: it does not run");
+	*init_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (*init_pidfd < 0)
+		return error_set(err, errno, "cannot find the container's process %d", (int)pid);
+	return namespace_open(pid, *init_pidfd, namespace, err);
+}
+
 static int up(const struct invocation *invocation, struct error *err)
 {
 	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
 	struct relay_config config = {
 		.tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .unix_door = -1, .log_fd = -1
 	};
-	pid_t pid = (pid_t)invocation->state->pid.value;
 	int claim;
 
-	if (!invocation->state->pid.set || pid <= 0)
-		return error_set(
-			err, 0, "the container's state has no pid: up is for the createRuntime hook");
-	config.init_pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
-	if (config.init_pidfd < 0)
-		return error_set(err, errno, "cannot find the container's process %d", (int)pid);
-	if (namespace_open(pid, config.init_pidfd, &namespace, err) < 0)
+	if (open_container(invocation, &config.init_pidfd, &namespace, err) < 0)
 		return -1;
 	claim = claim_namespace(&namespace, &config, err);
 	if (claim != 0)
@@ -173,10 +177,32 @@ static int down(const struct invocation *invocation, struct error *err)
 	return control_await_end(name, DOWN_MILLISECONDS, true, err);
 }
 
+static int flows(const struct invocation *invocation, struct error *err)
+{
+	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
+	_cleanup_close_ int pidfd = -1;
+	char name[CONTROL_NAME_MAX];
+	int told;
+
+	/* Of a pod's containers only the first has a name there; and root does not share it with the user who started one. But an
+	 * ordinary user may not look up the namespace of what runs confined. */
+	control_name_of_container(invocation->state->bundle, invocation->state->id, name);
+	told = control_flows(name, STDOUT_FILENO, err);
+	if (told != 0)
+		return told;
+	if (open_container(invocation, &pidfd, &namespace, err) < 0)
+		return -1;
+	control_name_of_namespace(namespace.device, namespace.inode, name);
+	told = control_flows(name, STDOUT_FILENO, err);
+	return told != 0 ? told
+			 : error_set(err, 0, "container %s has no relay: it has no way out",
+				   invocation->state->id);
+}
+
 static const struct command {
 	const char *name;
 	int (*run)(const struct invocation *invocation, struct error *err);
-} commands[] = { { "up", up }, { "down", down } };
+} commands[] = { { "up", up }, { "down", down }, { "flows", flows } };
 
 static const struct command *find_command(const char *name)
 {
@@ -206,15 +232,13 @@ int main(int argc, char **argv)
 	const struct command *command = find_command(argv[1]);
 	struct error error;
 
-	/* What the engine left open is none of the relay's; a pipe's end held for long could keep the engine waiting. */
-	syscall(SYS_close_range, STDERR_FILENO + 1, UINT_MAX, 0);
 	if (argc == 4 && strcmp(argv[2], "--config") == 0)
 		invocation.config_path = argv[3];
 	if (!command || (argc != 2 && !invocation.config_path)) {
-		fprintf(stderr, "usage: fence-network up|down [--config FILE] < OCI-STATE\n");
+		fprintf(stderr, "usage: fence-network up|down|flows [--config FILE] < OCI-STATE\n");
 		return 1;
 	}
-	if (read_state(&invocation, &error) == 0 && command->run(&invocation, &error) == 0)
+	if (read_state(&invocation, &error) == 0 && command->run(&invocation, &error) >= 0)
 		return 0;
 	fprintf(stderr, "fence-network: %s\n", error.message);
 	return 1;

@@ -191,19 +191,27 @@ static int apply_inbound(
 	return 0;
 }
 
+/* A descriptor that was inherited is taken as it is: opened by name it would have to be permitted, and could be no socket. */
+static int open_log(const char *path, struct error *err)
+{
+	static const char inherited[] = "/proc/self/fd/";
+	size_t length = sizeof(inherited) - 1;
+	int fd;
+
+	if (strncmp(path, inherited, length) == 0)
+		fd = fcntl(atoi(path + length), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	else
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
+	return fd < 0 ? error_set(err, errno, "cannot open the log %s", path) : fd;
+}
+
 int settings_apply(
 	struct arena *arena, const struct network_file *file, struct relay_config *config, struct error *err)
 {
 	if (apply_rules(arena, file, config, err) < 0 || apply_proxies(arena, file, config, err) < 0 ||
 		apply_dns(file, config, err) < 0 || apply_inbound(arena, file, config, err) < 0)
 		return -1;
-	if (!file->log)
-		return 0;
-	/* Neither a pipe that nobody reads nor a full one may stop the relay. */
-	config->log_fd =
-		open(file->log, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
-	if (config->log_fd < 0)
-		return error_set(err, errno, "cannot open the log %s", file->log);
-	egress_set_log(config->egress, config->log_fd);
-	return 0;
+	if (file->log)
+		config->log_fd = open_log(file->log, err);
+	return file->log && config->log_fd < 0 ? -1 : 0;
 }

@@ -25,7 +25,10 @@ static const unsigned int plain_calls[] = {
 #ifdef __NR_epoll_wait
 	__NR_epoll_wait,
 #endif
-	__NR_epoll_pwait2,
+#ifdef __NR_poll
+	__NR_poll,
+#endif
+	__NR_epoll_pwait2, __NR_ppoll,
 	/* sockets */
 	__NR_connect, __NR_bind, __NR_accept4, __NR_shutdown, __NR_setsockopt, __NR_getsockopt,
 	__NR_getsockname, __NR_getpeername, __NR_close, __NR_fcntl, __NR_pipe2,

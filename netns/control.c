@@ -21,6 +21,7 @@ enum {
 	BACKLOG = 64,
 	JOIN_MILLISECONDS = 10000, /* the relay may be just starting */
 	AFTER_KILL_MILLISECONDS = 2000,
+	ANSWER_MILLISECONDS = 5000,
 };
 
 void control_name_of_namespace(dev_t device, ino_t inode, char name[static CONTROL_NAME_MAX])
@@ -169,6 +170,57 @@ int control_join(const char *name, int init_pidfd, struct error *err)
 		return error_set(err, ETIMEDOUT, "the relay of this network (process %d) does not answer",
 			(int)peer.pid);
 	return recv(fd, &answer, 1, 0) == 1;
+}
+
+/* A piece. 0: that was the end. */
+static int pass_on(int from, int out, struct error *err)
+{
+	char piece[4096];
+	ssize_t length;
+
+	if (!await(from, ANSWER_MILLISECONDS))
+		return error_set(err, ETIMEDOUT, "the relay does not answer");
+	length = recv(from, piece, sizeof(piece), 0);
+	if (length < 0)
+		return error_set(err, errno, "cannot hear the relay");
+	for (ssize_t written = 0, more; written < length; written += more) {
+		more = write(out, piece + written, (size_t)(length - written));
+		if (more < 0)
+			return error_set(err, errno, "cannot write what the relay says");
+	}
+	return length > 0;
+}
+
+int control_flows(const char *name, int out, struct error *err)
+{
+	_cleanup_close_ int fd = -1;
+	struct error unreachable;
+	struct ucred peer;
+	int more;
+
+	fd = connect_to(name, &peer, &unreachable);
+	if (fd < 0 && unreachable.number == ECONNREFUSED)
+		return 0;
+	if (fd < 0)
+		return *err = unreachable, -1;
+	/* A relay of an ordinary user's cannot see that it is root who asks: it knows no user but its own. */
+	if (geteuid() == 0 && peer.uid != 0) {
+		fd = close_fd(fd);
+		if (seteuid(peer.uid) < 0)
+			return error_set(err, errno, "cannot become user %u", (unsigned int)peer.uid);
+		fd = connect_to(name, &peer, err);
+		if (fd < 0)
+			return -1;
+	}
+	if (!is_ours(&peer))
+		return error_set(err, EPERM, "user %u holds the relay's control socket @%s",
+			(unsigned int)peer.uid, name);
+	if (send(fd, "", 1, MSG_NOSIGNAL) != 1)
+		return error_set(err, errno, "cannot ask the relay");
+	do
+		more = pass_on(fd, out, err);
+	while (more > 0);
+	return more < 0 ? -1 : 1;
 }
 
 int control_await_end(const char *name, int milliseconds, bool kill, struct error *err)

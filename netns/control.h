@@ -24,6 +24,10 @@ int control_listen(const char *name, bool *taken, struct error *err);
  * 0: it was just ending. */
 int control_join(const char *name, int init_pidfd, struct error *err);
 
+/* Writes what the relay that holds the name says of the flows that live (flows_describe() of flows.h) to `out`. 0: there is no
+ * such relay. */
+int control_flows(const char *name, int out, struct error *err);
+
 /* In the relay's process: makes it the one whom the socket's peers see, instead of the hook that has made the socket. */
 int control_adopt(int fd, struct error *err);
 

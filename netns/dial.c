@@ -47,6 +47,7 @@ struct dial {
 	dial_callback *done;
 	void *data;
 	struct dns_lookup *lookup;
+	struct flow_record *record; /* once it is allowed */
 	struct endpoint destination;
 	struct endpoint *relay; /* UDP ASSOCIATE: where its answer goes, else NULL */
 	struct endpoint addresses[ADDRESSES_MAX];
@@ -126,6 +127,7 @@ void dial_cancel(struct dial *dial)
 		stop_attempt(&dial->attempts[i]);
 	if (dial->lookup)
 		dns_lookup_cancel(dial->lookup);
+	flows_end(dial->record);
 	free(dial);
 }
 
@@ -134,8 +136,10 @@ static void finish_without(struct dial *dial, int error_number)
 	dial_callback *done = dial->done;
 	void *data = dial->data;
 
+	if (dial->record)
+		dial->record->error_number = error_number;
 	dial_cancel(dial);
-	done(data, -1, error_number);
+	done(data, -1, error_number, NULL);
 }
 
 /* The socket is the caller's from here on; the other attempts end. */
@@ -143,12 +147,16 @@ static void finish_with(struct dial *dial, struct attempt *attempt)
 {
 	dial_callback *done = dial->done;
 	void *data = dial->data;
+	struct flow_record *record = dial->record;
 	int fd = attempt->watch.fd;
 
+	if (record && !by_proxy(dial))
+		record->address = dial->addresses[attempt - dial->attempts];
+	dial->record = NULL;
 	loop_remove(dial->dialer->loop, &attempt->watch);
 	attempt->watch.fd = -1;
 	dial_cancel(dial);
-	done(data, fd, 0);
+	done(data, fd, 0, record);
 }
 
 /* By way of the timer, since dial_start() must return first. */
@@ -462,12 +470,27 @@ static void timer_fired(struct timer *timer)
 		leave_proxy(dial); /* else the kernel's own timeout decides */
 }
 
-static bool permitted(const struct dial *dial, const struct endpoint *address)
+static bool judge(const struct dial *dial, const struct endpoint *address, struct flow_description *flow)
 {
-	const char *rule;
+	*flow = (struct flow_description){
+		.protocol = "tcp", .name = dial->name[0] ? dial->name : NULL, .address = *address
+	};
+	return dial->trusted ||
+	       egress_permits(dial->dialer->config->egress, EGRESS_TCP, flow->name, address, &flow->rule);
+}
 
-	return dial->trusted || egress_permits(dial->dialer->config->egress, EGRESS_TCP,
-					dial->name[0] ? dial->name : NULL, address, &rule);
+/* A denial is a line of the log; what is allowed is recorded from here on. */
+static bool permitted(struct dial *dial, const struct endpoint *address)
+{
+	struct flows *flows = dial->dialer->config->flows;
+	struct flow_description flow;
+	bool allowed = judge(dial, address, &flow);
+
+	if (!allowed)
+		flows_deny(flows, &flow);
+	else if (!dial->trusted)
+		dial->record = flows_begin(flows, &flow);
+	return allowed;
 }
 
 /* As RFC 8305, 4: the families by turns, beginning with the one that the container has chosen, or IPv6. */
@@ -494,23 +517,26 @@ static void resolved(void *data, const struct endpoint *addresses, size_t count,
 {
 	struct dial *dial = data;
 	struct endpoint good[DNS_ADDRESSES_MAX];
+	struct flow_description flow;
 	size_t good_count = 0;
 
 	dial->lookup = NULL;
-	dial->error_number = error_number ? error_number : EHOSTUNREACH;
 	for (size_t i = 0; i < count; i++) {
 		good[good_count] = addresses[i];
 		good[good_count].port = dial->destination.port;
-		if (permitted(dial, &good[good_count]))
-			good_count++;
-		else
-			dial->error_number = EACCES;
+		good_count += judge(dial, &good[good_count], &flow);
 	}
 	add_by_turns(dial, good, good_count);
-	if (dial->address_count)
+	if (good_count) {
 		try_next(dial);
-	else
-		fail(dial, dial->error_number);
+	} else if (count) {
+		flows_forget(dial->record);
+		dial->record = NULL;
+		flows_deny(dial->dialer->config->flows, &flow);
+		fail(dial, EACCES);
+	} else {
+		fail(dial, error_number ? error_number : EHOSTUNREACH);
+	}
 }
 
 static void start_by_name(struct dial *dial)

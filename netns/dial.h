@@ -7,13 +7,15 @@
 #pragma once
 
 #include "netns/endpoint.h"
+#include "netns/flows.h"
 #include "netns/loop.h"
 #include "netns/relay.h"
 
 struct dialer; /* rules, proxies and the names that stand-in addresses stand for */
 struct dial;
 
-typedef void dial_callback(void *data, int fd, int error_number);
+/* `record` is with the socket the caller's, to count in and to end (flows.h); NULL: of the relay's own, or no memory. */
+typedef void dial_callback(void *data, int fd, int error_number, struct flow_record *record);
 
 struct names;
 struct dns;

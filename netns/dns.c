@@ -23,6 +23,7 @@ enum {
 struct dns {
 	struct loop *loop;
 	const struct egress *egress;
+	struct flows *flows;
 	struct names *names;
 	struct dns_upstream *upstream; /* NULL: nobody can be asked */
 	struct dns_cache *cache;
@@ -131,6 +132,15 @@ static bool answer_reverse(struct response *response, const struct dns_query *qu
 	return true;
 }
 
+static bool may_ask(struct dns *dns, const char *name)
+{
+	const char *rule;
+	bool permitted = egress_permits_query(dns->egress, name, &rule);
+
+	flows_query(dns->flows, name, permitted, rule);
+	return permitted;
+}
+
 /* A name that may not be asked for does not exist: programs give up at once, where after REFUSED they would try again. */
 static enum answer answer_by_rules(struct response *response, const struct dns_query *query)
 {
@@ -146,7 +156,7 @@ static enum answer answer_by_rules(struct response *response, const struct dns_q
 	else if (answer_reverse(response, query))
 		return ANSWER_NOW;
 	else if (!question->host_name || invites_other_resolver(question->name) ||
-		 !egress_permits_query(query->dns->egress, question->name, NULL))
+		 !may_ask(query->dns, question->name))
 		refuse(response, query, DNS_NXDOMAIN, DNS_FILTERED);
 	else
 		return ANSWER_LATER;
@@ -441,6 +451,7 @@ struct dns *dns_new(
 		return NULL;
 	dns->loop = loop;
 	dns->egress = config->egress;
+	dns->flows = config->flows;
 	dns->names = names;
 	dns->stand_ins = egress_has_names(config->egress) || dialer_gives_names(config);
 	dns->must_exist = !config->proxy_count;

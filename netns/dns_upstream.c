@@ -289,11 +289,12 @@ static bool watch_channel(struct dns_upstream *upstream, int fd, uint32_t events
 	return false;
 }
 
-static void dialled(void *data, int fd, int error_number)
+static void dialled(void *data, int fd, int error_number, struct flow_record *record)
 {
 	struct dns_upstream *upstream = data;
 
 	(void)error_number;
+	(void)record;
 	upstream->channel.dial = NULL;
 	if (fd < 0 || !watch_channel(upstream, fd, EPOLLIN))
 		channel_failed(upstream);

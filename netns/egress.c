@@ -1,7 +1,6 @@
 /* See egress.h. The rules are few: they are tried one after the other, for each connection and query. */
 #include "netns/egress.h"
 
-#include "netns/log.h"
 #include "spec/cleanup.h"
 
 #include <arpa/inet.h>
@@ -39,7 +38,6 @@ struct rule_list {
 struct egress {
 	struct rule_list allow, deny;
 	bool default_allow;
-	struct log *log; /* NULL: none */
 };
 
 /* Addresses that mean something else to each host, and so are never covered by a name or by "*". */
@@ -265,15 +263,6 @@ static bool decide(const struct egress *egress, const struct question *question,
 	return verdict(egress->default_allow, "default", rule);
 }
 
-static bool record(const struct egress *egress, const struct decision *decision, const char **rule)
-{
-	if (egress->log)
-		log_decision(egress->log, decision);
-	if (rule)
-		*rule = decision->rule;
-	return decision->permitted;
-}
-
 bool egress_permits(const struct egress *egress, enum egress_protocol protocol, const char *name,
 	const struct endpoint *address, const char **rule)
 {
@@ -282,14 +271,8 @@ bool egress_permits(const struct egress *egress, enum egress_protocol protocol, 
 		.name = name,
 		.name_length = name ? name_length(name) : 0,
 		.addresses = forms_of(address) };
-	struct decision decision = { .event = "connect",
-		.protocol = protocol == EGRESS_TCP ? "tcp" : "udp",
-		.name = name,
-		.address = address,
-		.port = address->port };
 
-	decision.permitted = decide(egress, &question, &decision.rule);
-	return record(egress, &decision, rule);
+	return decide(egress, &question, rule);
 }
 
 /* A denial of one port or protocol leaves the name's others: it may be asked for. */
@@ -308,20 +291,9 @@ bool egress_permits_query(const struct egress *egress, const char *name, const c
 {
 	struct question question = { .name = name, .name_length = name_length(name) };
 	struct egress allowing = { .allow = egress->allow, .default_allow = egress->default_allow };
-	struct decision decision = { .event = "query", .name = name };
 
-	decision.rule = denied_wholly(&egress->deny, &question);
-	if (!decision.rule)
-		decision.permitted = decide(&allowing, &question, &decision.rule);
-	return record(egress, &decision, rule);
-}
-
-void egress_set_log(struct egress *egress, int fd)
-{
-	free(egress->log);
-	egress->log = fd >= 0 ? calloc(1, sizeof(*egress->log)) : NULL;
-	if (egress->log)
-		egress->log->fd = fd;
+	*rule = denied_wholly(&egress->deny, &question);
+	return !*rule && decide(&allowing, &question, rule);
 }
 
 /* "localhost" does not count: it is never asked of a resolver, and stands for addresses. */
@@ -538,7 +510,6 @@ void egress_free(struct egress *egress)
 		return;
 	free_rules(&egress->allow);
 	free_rules(&egress->deny);
-	free(egress->log);
 	free(egress);
 }
 

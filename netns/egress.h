@@ -22,7 +22,6 @@ enum egress_protocol { EGRESS_TCP = 1, EGRESS_UDP = 2 };
 int egress_new(const char *const *allow, size_t allow_count, const char *const *deny, size_t deny_count,
 	bool default_allow, struct egress **egress, struct error *err);
 void egress_free(struct egress *egress);
-void egress_set_log(struct egress *egress, int fd); /* each decision is one line there (log.h); -1: none */
 
 bool egress_has_names(
 	const struct egress *egress); /* some rule is about a name: DNS answers with stand-ins */

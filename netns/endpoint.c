@@ -120,3 +120,12 @@ const char *endpoint_format(const struct endpoint *endpoint, char text[static EN
 		endpoint->port);
 	return text;
 }
+
+bool socket_is_unix(int fd)
+{
+	int domain = AF_UNSPEC;
+	socklen_t size = sizeof(domain);
+
+	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
+	return domain == AF_UNIX;
+}

@@ -25,3 +25,5 @@ bool endpoint_parse_host(struct endpoint *endpoint, const char *host);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 enum { ENDPOINT_TEXT_MAX = 64 };
 const char *endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_TEXT_MAX]);
+
+bool socket_is_unix(int fd);

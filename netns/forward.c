@@ -15,6 +15,7 @@ struct arrival {
 	struct wish wish;
 	struct watch inside;
 	struct port *port;
+	struct flow_record *record;
 	int outside;
 };
 
@@ -64,11 +65,22 @@ int connect_inside(int fd, enum inner_kind kind, uint16_t port)
 	return connect(fd, (struct sockaddr *)&address, length);
 }
 
+struct flow_record *inbound_begin(const struct port *port, const char *protocol, const struct endpoint *peer)
+{
+	struct flow_description flow = { .protocol = protocol, .inbound = true, .address = *peer };
+
+	flow.address.port = port->inbound->inner_port;
+	return flows_begin(port->forwards->flows, &flow);
+}
+
 /* Nobody serves inside: the one outside is told as plainly as can be, by a reset. */
 static void arrival_fail(struct arrival *arrival)
 {
 	static const struct linger now = { .l_onoff = 1 };
 
+	if (arrival->record)
+		arrival->record->error_number = ECONNREFUSED;
+	flows_end(arrival->record);
 	loop_remove(arrival->port->forwards->loop, &arrival->inside);
 	close_fd(arrival->inside.fd);
 	setsockopt(arrival->outside, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -101,7 +113,7 @@ static void inside_ready(struct watch *watch, uint32_t events)
 		return;
 	}
 	loop_remove(forwards->loop, watch);
-	join_start(forwards->loop, arrival->outside, watch->fd, &forwards->count);
+	join_start(forwards->loop, watch->fd, arrival->outside, &forwards->count, arrival->record);
 	free(arrival);
 }
 
@@ -124,7 +136,7 @@ static void granted(struct wish *wish, int fd)
 		arrival_fail(arrival);
 }
 
-static void arrive(struct port *port, int fd)
+static void arrive(struct port *port, int fd, const struct endpoint *peer)
 {
 	struct forwards *forwards = port->forwards;
 	struct arrival *arrival = calloc(1, sizeof(*arrival));
@@ -138,6 +150,7 @@ static void arrive(struct port *port, int fd)
 	forwards->count++;
 	arrival->port = port;
 	arrival->outside = fd;
+	arrival->record = inbound_begin(port, "tcp", peer);
 	arrival->inside.fd = -1;
 	arrival->wish.granted = granted;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
@@ -152,11 +165,15 @@ static void accept_ready(struct watch *watch, uint32_t events)
 
 	(void)events;
 	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
-		int fd = accept4(watch->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct sockaddr_storage address = { 0 };
+		socklen_t size = sizeof(address);
+		int fd = accept4(watch->fd, (struct sockaddr *)&address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		struct endpoint peer;
 
 		if (fd < 0)
 			return;
-		arrive(port, fd);
+		endpoint_from_sockaddr(&peer, &address);
+		arrive(port, fd, &peer);
 	}
 }
 
@@ -182,6 +199,7 @@ struct forwards *forwards_new(
 		return NULL;
 	}
 	forwards->loop = loop;
+	forwards->flows = config->flows;
 	forwards->count_max = connections_max;
 	forwards->last_wish = &forwards->wishes;
 	forwards->inner.fd = config->inner_socket;

@@ -2,6 +2,7 @@
  */
 #pragma once
 
+#include "netns/flows.h"
 #include "netns/forward.h"
 #include "netns/inner.h"
 
@@ -21,6 +22,7 @@ struct port {
 
 struct forwards {
 	struct loop *loop;
+	struct flows *flows;
 	struct watch inner;
 	struct wish *wishes, **last_wish;
 	size_t count, count_max; /* of connections and of UDP peers */
@@ -32,6 +34,9 @@ struct forwards {
 bool wish_for(struct forwards *forwards, struct wish *wish, enum inner_kind kind);
 /* The container's loopback; connect()'s result. */
 int connect_inside(int fd, enum inner_kind kind, uint16_t port);
+
+/* The record of what comes from `peer`, whose address it bears, to the port inside. */
+struct flow_record *inbound_begin(const struct port *port, const char *protocol, const struct endpoint *peer);
 
 /* forward_udp.c */
 void forward_udp_ready(struct watch *watch, uint32_t events);

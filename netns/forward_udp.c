@@ -21,12 +21,19 @@ struct udp_peer {
 	struct udp_peer *next;
 	struct port *port;
 	struct endpoint outside;
+	struct flow_record *record;
 	uint64_t active;
 	uint8_t *held; /* the datagram that began it */
 	size_t held_length;
 };
 
 static uint8_t datagram[DATAGRAM_MAX];
+
+static void count_received(struct udp_peer *peer, size_t length)
+{
+	if (peer->record)
+		peer->record->received += length;
+}
 
 static void peer_free(struct udp_peer *peer)
 {
@@ -40,6 +47,7 @@ static void peer_free(struct udp_peer *peer)
 	loop_remove(forwards->loop, &peer->inside);
 	close_fd(peer->inside.fd);
 	forwards->count--;
+	flows_end(peer->record);
 	free(peer->held);
 	free(peer);
 }
@@ -57,6 +65,8 @@ static void inside_ready(struct watch *watch, uint32_t events)
 		if (received < 0)
 			return; /* empty, or nobody serves inside: that report is taken by this very call */
 		peer->active = loop_now(peer->port->forwards->loop);
+		if (peer->record)
+			peer->record->sent += (uint64_t)received;
 		sendto(peer->port->watch.fd, datagram, (size_t)received, MSG_DONTWAIT | MSG_NOSIGNAL,
 			(struct sockaddr *)&address, length);
 	}
@@ -112,6 +122,8 @@ static void peer_new(struct port *port, const struct endpoint *outside, size_t l
 		return;
 	}
 	memcpy(peer->held, datagram, length);
+	peer->record = inbound_begin(port, "udp", outside);
+	count_received(peer, length);
 	peer->next = port->peers;
 	port->peers = peer;
 	forwards->count++;
@@ -141,6 +153,7 @@ void forward_udp_ready(struct watch *watch, uint32_t events)
 			peer_new(port, &outside, (size_t)length);
 		} else if (peer && peer->inside.fd >= 0) {
 			peer->active = loop_now(port->forwards->loop);
+			count_received(peer, (size_t)length);
 			send(peer->inside.fd, datagram, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
 		}
 	}

@@ -2,6 +2,7 @@
  */
 #include "netns/icmp.h"
 #include "netns/egress.h"
+#include "netns/flows.h"
 #include "netns/names.h"
 
 #include <errno.h>
@@ -111,20 +112,31 @@ void icmp_too_big(struct tunnel *tunnel, const struct endpoint *source, const st
 	quote_datagram(tunnel, source, destination);
 }
 
-static bool may_ping(const struct endpoint *address, const struct egress *egress, const struct names *names)
+/* Each ping is a flow of its own in the record. */
+static bool may_ping(
+	const struct packet *packet, const struct relay_config *config, const struct names *names)
 {
-	const char *name = names_find(names, address), *rule;
-	struct endpoint unknown = { 0 };
+	const struct endpoint *address = &packet->destination;
+	struct flow_description ping = { .protocol = "icmp", .name = names_find(names, address) };
+	struct flow_record *record;
 
-	if (!name && names_is_stand_in(address))
+	if (!ping.name && names_is_stand_in(address))
 		return false;
-	if (name)
-		address = &unknown;
-	return egress_permits(egress, EGRESS_TCP, name, address, &rule) ||
-	       egress_permits(egress, EGRESS_UDP, name, address, &rule);
+	if (!ping.name)
+		ping.address = *address;
+	if (!egress_permits(config->egress, EGRESS_TCP, ping.name, &ping.address, &ping.rule) &&
+		!egress_permits(config->egress, EGRESS_UDP, ping.name, &ping.address, &ping.rule)) {
+		flows_deny(config->flows, &ping);
+		return false;
+	}
+	record = flows_begin(config->flows, &ping);
+	if (record)
+		record->sent = record->received = packet->payload_length;
+	flows_end(record);
+	return true;
 }
 
-void icmp_packet(struct tunnel *tunnel, const struct packet *packet, const struct egress *egress,
+void icmp_packet(struct tunnel *tunnel, const struct packet *packet, const struct relay_config *config,
 	const struct names *names)
 {
 	bool v4 = packet->family == AF_INET;
@@ -132,7 +144,7 @@ void icmp_packet(struct tunnel *tunnel, const struct packet *packet, const struc
 
 	if (packet->transport[0] != (v4 ? ICMP_ECHO : ICMP6_ECHO_REQUEST))
 		return;
-	if (!may_ping(&packet->destination, egress, names)) {
+	if (!may_ping(packet, config, names)) {
 		icmp_unreachable(tunnel, packet, UNREACHABLE_PROHIBITED);
 		return;
 	}

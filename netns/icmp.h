@@ -22,5 +22,5 @@ void icmp_too_big(struct tunnel *tunnel, const struct endpoint *source, const st
 bool icmp_reason(int error_number, enum unreachable *why);
 /* An echo request to an address that the rules permit is answered, to another it is said to be prohibited. It tells whether this
  * relay would let you through, not whether the far host lives: nothing that speaks for a proxy can know that. */
-void icmp_packet(struct tunnel *tunnel, const struct packet *packet, const struct egress *egress,
+void icmp_packet(struct tunnel *tunnel, const struct packet *packet, const struct relay_config *config,
 	const struct names *names);

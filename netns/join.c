@@ -2,6 +2,7 @@
  * for each pair, and each side's flow control is the other's.
  */
 #include "netns/join.h"
+#include "netns/endpoint.h"
 #include "spec/cleanup.h"
 
 #include <sys/epoll.h>
@@ -15,14 +16,17 @@ struct end {
 	struct watch watch;
 	struct join *join;
 	struct end *other;
-	bool ended;   /* end of file seen */
-	bool blocked; /* it does not take what the other has for it */
+	bool ended;	   /* end of file seen */
+	bool blocked;	   /* it does not take what the other has for it */
+	bool plain;	   /* a Unix socket, where MSG_TRUNC does not discard */
+	uint64_t *counter; /* of the bytes that it gave; or NULL */
 };
 
 struct join {
 	struct end ends[2];
 	struct loop *loop;
 	size_t *count;
+	struct flow_record *record;
 };
 
 static uint8_t piece[PIECE];
@@ -39,8 +43,8 @@ static void join_end(struct join *join, bool reset)
 		loop_remove(join->loop, watch);
 		close_fd(watch->fd);
 	}
-	if (join->count)
-		--*join->count;
+	flows_end(join->record);
+	--*join->count;
 	free(join);
 }
 
@@ -54,6 +58,12 @@ static void watch_what_matters(struct end *end)
 		events |= EPOLLOUT;
 	if (events != end->watch.events)
 		loop_modify(end->join->loop, &end->watch, events);
+}
+
+static bool discard(const struct end *end, size_t length)
+{
+	return recv(end->watch.fd, end->plain ? piece : NULL, length,
+		       (end->plain ? 0 : MSG_TRUNC) | MSG_DONTWAIT) == (ssize_t)length;
 }
 
 /* False: the connection has failed. */
@@ -75,8 +85,10 @@ static bool carry(struct end *from)
 		if (sent < 0 && errno != EAGAIN)
 			return false;
 		to->blocked = sent < length;
-		if (sent > 0 && recv(from->watch.fd, NULL, (size_t)sent, MSG_TRUNC | MSG_DONTWAIT) != sent)
+		if (sent > 0 && !discard(from, (size_t)sent))
 			return false;
+		if (sent > 0 && from->counter)
+			*from->counter += (uint64_t)sent;
 	}
 	return true;
 }
@@ -98,24 +110,29 @@ static void end_ready(struct watch *watch, uint32_t events)
 	watch_what_matters(end->other);
 }
 
-void join_start(struct loop *loop, int a, int b, size_t *count)
+void join_start(struct loop *loop, int inner, int outer, size_t *count, struct flow_record *record)
 {
 	struct join *join = calloc(1, sizeof(*join));
-	int fds[2] = { a, b };
+	int fds[2] = { inner, outer };
 
 	if (!join) {
-		close_fd(a);
-		close_fd(b);
-		if (count)
-			--*count;
+		close_fd(inner);
+		close_fd(outer);
+		flows_end(record);
+		--*count;
 		return;
 	}
 	join->loop = loop;
 	join->count = count;
+	join->record = record;
 	for (int i = 0; i < 2; i++)
 		join->ends[i] = (struct end){ .watch = { .fd = fds[i], .ready = end_ready },
 			.join = join,
-			.other = &join->ends[1 - i] };
+			.other = &join->ends[1 - i],
+			.plain = socket_is_unix(fds[i]),
+			.counter = !record  ? NULL
+				   : i == 0 ? &record->sent
+					    : &record->received };
 	if (loop_add(loop, &join->ends[0].watch, EPOLLIN, NULL) < 0 ||
 		loop_add(loop, &join->ends[1].watch, EPOLLIN, NULL) < 0)
 		join_end(join, true);

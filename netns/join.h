@@ -2,7 +2,8 @@
  */
 #pragma once
 
-#include "netns/loop.h"
+#include "netns/flows.h"
 
-/* Owns both sockets from the call on, also when it fails (no memory), and itself. `*count`, if not NULL, is lowered by one at the end. */
-void join_start(struct loop *loop, int a, int b, size_t *count);
+/* `inner` is the container's. Owns both sockets and the record from the call on, also when it fails (no memory), and itself.
+ * `*count` is lowered by one at the end. */
+void join_start(struct loop *loop, int inner, int outer, size_t *count, struct flow_record *record);

@@ -27,10 +27,11 @@ static void close_between(int first, int last)
 }
 
 /* Closes what the hook had open for itself: proc files, namespaces, the network file. */
-static int close_others(const struct relay_config *config, int container_fd, struct error *err)
+static int close_others(const struct relay_config *config, struct error *err)
 {
 	const int own[] = { config->tun_fd, config->listener_fd, config->inner_socket, config->unix_door,
-		config->init_pidfd, config->control_fd, config->ready_fd, config->log_fd, container_fd };
+		config->init_pidfd, config->control_fd, config->ready_fd, config->log_fd,
+		config->container_fd };
 	size_t count = ARRAY_SIZE(own) + config->inbound_count;
 	_cleanup_free_ int *kept = malloc(count * sizeof(*kept));
 	int next = FIRST_AFTER_STDIO;
@@ -52,7 +53,7 @@ static int close_others(const struct relay_config *config, int container_fd, str
 }
 
 /* stderr is a pipe to the hook until that has gone; writing to it later fails quietly, since SIGPIPE is ignored. */
-static int settle(struct relay_config *config, int container_fd, int errors, struct error *err)
+static int settle(struct relay_config *config, int errors, struct error *err)
 {
 	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
@@ -67,16 +68,16 @@ static int settle(struct relay_config *config, int container_fd, int errors, str
 	prctl(PR_SET_NAME, "fence-relay");
 	if (setsid() < 0 || chdir("/") < 0)
 		return error_set(err, errno, "cannot start the relay's session");
-	if (control_adopt(config->control_fd, err) < 0 || control_adopt(container_fd, err) < 0)
+	if (control_adopt(config->control_fd, err) < 0 || control_adopt(config->container_fd, err) < 0)
 		return -1;
-	return close_others(config, container_fd, err);
+	return close_others(config, err);
 }
 
-_Noreturn static void run(struct relay_config *config, int container_fd, int errors)
+_Noreturn static void run(struct relay_config *config, int errors)
 {
 	struct error error = { 0 };
 
-	if (settle(config, container_fd, errors, &error) == 0 && relay_run(config, &error) == 0)
+	if (settle(config, errors, &error) == 0 && relay_run(config, &error) == 0)
 		_exit(0);
 	dprintf(STDERR_FILENO, "%s", error.message);
 	_exit(1);
@@ -107,7 +108,7 @@ static int await_ready(pid_t relay, int ready, int errors, struct error *err)
 	return error_set(err, 0, "the relay ended before it served");
 }
 
-int relay_launch(struct relay_config *config, int container_fd, struct error *err)
+int relay_launch(struct relay_config *config, struct error *err)
 {
 	_cleanup_close_ int ready_read = -1, ready_write = -1, errors_read = -1, errors_write = -1;
 	int ready[2], errors[2];
@@ -126,7 +127,7 @@ int relay_launch(struct relay_config *config, int container_fd, struct error *er
 	if (relay < 0)
 		return error_set(err, errno, "cannot start the relay");
 	if (relay == 0)
-		run(config, container_fd, errors_write);
+		run(config, errors_write);
 	ready_write = close_fd(ready_write);
 	errors_write = close_fd(errors_write);
 	return await_ready(relay, ready_read, errors_read, err);

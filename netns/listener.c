@@ -88,7 +88,7 @@ static void refuse(struct client *client, int error_number)
 	client_end(client);
 }
 
-static void dialled(void *data, int fd, int error_number)
+static void dialled(void *data, int fd, int error_number, struct flow_record *record)
 {
 	struct client *client = data;
 	struct listener *listener = client->listener;
@@ -100,6 +100,7 @@ static void dialled(void *data, int fd, int error_number)
 		return;
 	}
 	if (!reply(client, 0)) {
+		flows_end(record);
 		close_fd(fd);
 		client_end(client);
 		return;
@@ -108,7 +109,7 @@ static void dialled(void *data, int fd, int error_number)
 	own = client->watch.fd;
 	client->watch.fd = -1;
 	client_free(client);
-	join_start(listener->loop, own, fd, &listener->count);
+	join_start(listener->loop, own, fd, &listener->count, record);
 }
 
 /* The whole of the request: dial what it names. */

@@ -4,6 +4,7 @@
 #include "netns/cell.h"
 #include "netns/dial.h"
 #include "netns/dns.h"
+#include "netns/flows.h"
 #include "netns/forward.h"
 #include "netns/icmp.h"
 #include "netns/listener.h"
@@ -77,7 +78,7 @@ static void sort_packet(void *data, const struct packet *packet, size_t segment)
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMPV6:
-		icmp_packet(relay->tunnel, packet, relay->config->egress, relay->names);
+		icmp_packet(relay->tunnel, packet, relay->config, relay->names);
 		break;
 	default:
 		icmp_unreachable(relay->tunnel, packet, UNREACHABLE_PROHIBITED);
@@ -161,12 +162,15 @@ static int make_ways(struct relay *relay, struct error *err)
 	return relay->forwards ? 0 : -1;
 }
 
-static int make_parts(struct relay *relay, struct error *err)
+static int make_parts(struct relay *relay, struct relay_config *config, struct error *err)
 {
 	relay->descriptors = descriptors_max();
 	relay->loop = loop_new(err);
 	if (!relay->loop)
 		return -1;
+	config->flows = flows_new(relay->loop, config->log_fd);
+	if (!config->flows)
+		return error_set(err, errno, "cannot make the record of flows");
 	relay->names = names_new();
 	if (!relay->names)
 		return error_set(err, errno, "cannot make the table of names");
@@ -177,8 +181,7 @@ static int make_parts(struct relay *relay, struct error *err)
 	if (!relay->dns)
 		return error_set(err, errno, "cannot make the resolver");
 	dialer_set_dns(relay->dialer, relay->dns);
-	relay->residents = residents_new(relay->loop, relay->config->init_pidfd, relay->config->control_fd,
-		start_draining, relay, err);
+	relay->residents = residents_new(relay->loop, config, start_draining, relay, err);
 	if (!relay->residents)
 		return -1;
 	return make_ways(relay, err);
@@ -194,6 +197,7 @@ static void free_parts(struct relay *relay)
 	tunnel_free(relay->tunnel);
 	dns_free(relay->dns);
 	dialer_free(relay->dialer);
+	flows_free(relay->config->flows);
 	names_free(relay->names);
 	loop_free(relay->loop);
 }
@@ -212,7 +216,8 @@ int relay_run(struct relay_config *config, struct error *err)
 	int result = -1;
 
 	signal(SIGPIPE, SIG_IGN);
-	if (make_parts(&relay, err) == 0 && cell_enter(config, err) == 0 && say_ready(config, err) == 0)
+	if (make_parts(&relay, config, err) == 0 && cell_enter(config, err) == 0 &&
+		say_ready(config, err) == 0)
 		result = loop_run(relay.loop, err);
 	free_parts(&relay);
 	return result;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct egress; /* egress.h */
+struct flows;  /* flows.h */
 
 enum proxy_kind { PROXY_SOCKS5, PROXY_HTTP /* CONNECT: it carries TCP only */ };
 
@@ -43,12 +44,14 @@ struct relay_config {
 	int inner_socket; /* a SOCK_SEQPACKET to the helper that makes sockets inside the namespace, or -1: see inner.h */
 	int init_pidfd; /* the relay ends when this does */
 	int control_fd; /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
-	int ready_fd; /* written one byte when the relay serves, then closed */
-	int log_fd;   /* or -1 */
+	int container_fd; /* the same for the name of the container (control.h) */
+	int ready_fd;	  /* written one byte when the relay serves, then closed */
+	int log_fd;	  /* or -1 */
 	struct proxy *proxies;
 	size_t proxy_count;  /* at most PROXIES_MAX; tried in order */
 	struct endpoint dns; /* family 0: none, DNS goes by TCP through the proxy */
 	struct egress *egress;
+	struct flows *flows; /* the relay's own */
 	struct inbound *inbound;
 	size_t inbound_count;
 };

@@ -1,6 +1,7 @@
 /* See residents.h. */
 #include "netns/residents.h"
 
+#include "netns/flows.h"
 #include "spec/cleanup.h"
 
 #include <errno.h>
@@ -9,7 +10,12 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-enum { RESIDENTS_MAX = 256, JOINERS_MAX = 8, JOIN_MILLISECONDS = 5000 };
+enum {
+	RESIDENTS_MAX = 256,
+	VISITORS_MAX = 8,
+	VISIT_MILLISECONDS = 5000,
+	DESCRIPTION_MAX = 1 << 20, /* of the flows that live: some five thousand of them */
+};
 
 struct resident {
 	struct resident *next, **slot;
@@ -17,23 +23,29 @@ struct resident {
 	struct watch init;
 };
 
-/* A hook that is about to say who else lives here. */
-struct joiner {
-	struct joiner *next, **slot;
+/* A hook that is about to say who else lives here, or somebody who asks what flows. */
+struct visitor {
+	struct visitor *next, **slot;
 	struct residents *residents;
 	struct watch socket;
 	struct timer patience;
+	char *answer;
+	size_t length, sent;
 };
 
 struct residents {
 	struct loop *loop;
-	struct watch control;
+	struct door {
+		struct watch watch;
+		struct residents *residents;
+	} doors[2]; /* the control sockets */
+	const struct flows *flows;
 	uid_t owner;
 	residents_gone *gone;
 	void *data;
 	struct resident *first;
-	struct joiner *joiners;
-	size_t count, joiner_count;
+	struct visitor *visitors;
+	size_t count, visitor_count;
 };
 
 static void remove_resident(struct resident *resident)
@@ -83,26 +95,28 @@ static int add_resident(struct residents *residents, int pidfd, struct error *er
 	return 0;
 }
 
-static void dismiss(struct joiner *joiner)
+static void dismiss(struct visitor *visitor)
 {
-	struct loop *loop = joiner->residents->loop;
+	struct loop *loop = visitor->residents->loop;
 
-	*joiner->slot = joiner->next;
-	if (joiner->next)
-		joiner->next->slot = joiner->slot;
-	joiner->residents->joiner_count--;
-	loop_cancel_timer(loop, &joiner->patience);
-	loop_remove(loop, &joiner->socket);
-	close_fd(joiner->socket.fd);
-	free(joiner);
+	*visitor->slot = visitor->next;
+	if (visitor->next)
+		visitor->next->slot = visitor->slot;
+	visitor->residents->visitor_count--;
+	loop_cancel_timer(loop, &visitor->patience);
+	loop_remove(loop, &visitor->socket);
+	close_fd(visitor->socket.fd);
+	free(visitor->answer);
+	free(visitor);
 }
 
 static void patience_ended(struct timer *timer)
 {
-	dismiss((struct joiner *)((char *)timer - offsetof(struct joiner, patience)));
+	dismiss((struct visitor *)((char *)timer - offsetof(struct visitor, patience)));
 }
 
-static int receive_pidfd(int socket)
+/* The descriptor that comes with the byte, or -1. False: nothing came. */
+static bool receive(int socket, int *fd)
 {
 	union {
 		struct cmsghdr header;
@@ -114,53 +128,85 @@ static int receive_pidfd(int socket)
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control) };
-	int pidfd;
 
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1 ||
-		message.msg_controllen < CMSG_LEN(sizeof(int)) || control.header.cmsg_level != SOL_SOCKET ||
-		control.header.cmsg_type != SCM_RIGHTS)
-		return -1;
-	memcpy(&pidfd, CMSG_DATA(&control.header), sizeof(pidfd));
-	return pidfd;
+	*fd = -1;
+	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+		return false;
+	if (message.msg_controllen >= CMSG_LEN(sizeof(int)) && control.header.cmsg_level == SOL_SOCKET &&
+		control.header.cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(&control.header), sizeof(*fd));
+	return true;
 }
 
-static void joiner_spoke(struct watch *watch, uint32_t events)
+static void send_answer(struct visitor *visitor)
 {
-	struct joiner *joiner = (struct joiner *)((char *)watch - offsetof(struct joiner, socket));
-	int pidfd = receive_pidfd(watch->fd);
+	ssize_t sent = send(visitor->socket.fd, visitor->answer + visitor->sent,
+		visitor->length - visitor->sent, MSG_NOSIGNAL);
+
+	if (sent < 0 && errno == EAGAIN)
+		return;
+	visitor->sent += sent > 0 ? (size_t)sent : 0;
+	if (sent <= 0 || visitor->sent == visitor->length)
+		dismiss(visitor);
+}
+
+static void tell_flows(struct visitor *visitor)
+{
+	visitor->answer = malloc(DESCRIPTION_MAX);
+	if (visitor->answer)
+		visitor->length = flows_describe(visitor->residents->flows, visitor->answer, DESCRIPTION_MAX);
+	if (!visitor->length || loop_modify(visitor->residents->loop, &visitor->socket, EPOLLOUT) < 0)
+		dismiss(visitor);
+	else
+		send_answer(visitor);
+}
+
+static void visitor_spoke(struct watch *watch, uint32_t events)
+{
+	struct visitor *visitor = (struct visitor *)((char *)watch - offsetof(struct visitor, socket));
+	int pidfd;
 
 	(void)events;
-	if (pidfd >= 0 && add_resident(joiner->residents, pidfd, NULL) == 0)
-		send(watch->fd, "", 1, MSG_NOSIGNAL);
-	dismiss(joiner);
+	if (visitor->answer) {
+		send_answer(visitor);
+		return;
+	}
+	if (!receive(watch->fd, &pidfd)) {
+		dismiss(visitor);
+	} else if (pidfd < 0) {
+		tell_flows(visitor);
+	} else {
+		if (add_resident(visitor->residents, pidfd, NULL) == 0)
+			send(watch->fd, "", 1, MSG_NOSIGNAL);
+		dismiss(visitor);
+	}
 }
 
 static void greet(struct residents *residents, int fd)
 {
-	struct joiner *joiner = calloc(1, sizeof(*joiner));
+	struct visitor *visitor = calloc(1, sizeof(*visitor));
 
-	if (!joiner) {
+	if (!visitor) {
 		close_fd(fd);
 		return;
 	}
-	joiner->residents = residents;
-	joiner->patience.fire = patience_ended;
-	joiner->socket = (struct watch){ .fd = fd, .ready = joiner_spoke };
-	joiner->next = residents->joiners;
-	joiner->slot = &residents->joiners;
-	if (joiner->next)
-		joiner->next->slot = &joiner->next;
-	residents->joiners = joiner;
-	residents->joiner_count++;
-	loop_set_timer(residents->loop, &joiner->patience, JOIN_MILLISECONDS);
-	if (loop_add(residents->loop, &joiner->socket, EPOLLIN, NULL) < 0)
-		dismiss(joiner);
+	visitor->residents = residents;
+	visitor->patience.fire = patience_ended;
+	visitor->socket = (struct watch){ .fd = fd, .ready = visitor_spoke };
+	visitor->next = residents->visitors;
+	visitor->slot = &residents->visitors;
+	if (visitor->next)
+		visitor->next->slot = &visitor->next;
+	residents->visitors = visitor;
+	residents->visitor_count++;
+	loop_set_timer(residents->loop, &visitor->patience, VISIT_MILLISECONDS);
+	if (loop_add(residents->loop, &visitor->socket, EPOLLIN, NULL) < 0)
+		dismiss(visitor);
 }
 
 static void control_ready(struct watch *watch, uint32_t events)
 {
-	struct residents *residents =
-		(struct residents *)((char *)watch - offsetof(struct residents, control));
+	struct residents *residents = ((struct door *)watch)->residents;
 	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct ucred peer;
 	socklen_t size = sizeof(peer);
@@ -169,7 +215,7 @@ static void control_ready(struct watch *watch, uint32_t events)
 	if (fd < 0)
 		return;
 	/* Any user of the host's network can connect to an abstract socket. */
-	if (residents->joiner_count >= JOINERS_MAX ||
+	if (residents->visitor_count >= VISITORS_MAX ||
 		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 ||
 		(peer.uid != residents->owner && peer.uid != 0))
 		close_fd(fd);
@@ -177,12 +223,18 @@ static void control_ready(struct watch *watch, uint32_t events)
 		greet(residents, fd);
 }
 
+static int open_door(struct door *door, struct residents *residents, int fd, struct error *err)
+{
+	*door = (struct door){ .watch = { .fd = fd, .ready = control_ready }, .residents = residents };
+	return loop_add(residents->loop, &door->watch, EPOLLIN, err);
+}
+
 bool residents_are_gone(const struct residents *residents)
 {
 	return !residents->first;
 }
 
-struct residents *residents_new(struct loop *loop, int init_pidfd, int control_fd, residents_gone *gone,
+struct residents *residents_new(struct loop *loop, const struct relay_config *config, residents_gone *gone,
 	void *data, struct error *err)
 {
 	struct residents *residents = calloc(1, sizeof(*residents));
@@ -192,12 +244,13 @@ struct residents *residents_new(struct loop *loop, int init_pidfd, int control_f
 		return NULL;
 	}
 	residents->loop = loop;
+	residents->flows = config->flows;
 	residents->owner = geteuid();
 	residents->gone = gone;
 	residents->data = data;
-	residents->control = (struct watch){ .fd = control_fd, .ready = control_ready };
-	if (add_resident(residents, init_pidfd, err) == 0 &&
-		loop_add(loop, &residents->control, EPOLLIN, err) == 0)
+	if (add_resident(residents, config->init_pidfd, err) == 0 &&
+		open_door(&residents->doors[0], residents, config->control_fd, err) == 0 &&
+		open_door(&residents->doors[1], residents, config->container_fd, err) == 0)
 		return residents;
 	residents_free(residents);
 	return NULL;
@@ -207,10 +260,11 @@ void residents_free(struct residents *residents)
 {
 	if (!residents)
 		return;
-	while (residents->joiners)
-		dismiss(residents->joiners);
+	while (residents->visitors)
+		dismiss(residents->visitors);
 	while (residents->first)
 		remove_resident(residents->first);
-	loop_remove(residents->loop, &residents->control);
+	for (size_t i = 0; i < ARRAY_SIZE(residents->doors); i++)
+		loop_remove(residents->loop, &residents->doors[i].watch);
 	free(residents);
 }

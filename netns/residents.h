@@ -4,14 +4,16 @@
 #pragma once
 
 #include "netns/loop.h"
+#include "netns/relay.h"
 
 struct residents;
 
 typedef void residents_gone(void *data);
 
-/* `init_pidfd` is the first's; others join by `control_fd` (control_join() of control.h), if the user that starts the relay, or
- * root, sends them. When the last has ended `gone` is called. Before the cell: it notes who that user is. */
-struct residents *residents_new(struct loop *loop, int init_pidfd, int control_fd, residents_gone *gone,
+/* Of `config`, init_pidfd is the first's; others join by control_fd (control_join() of control.h), if the user that starts the
+ * relay, or root, sends them. When the last has ended `gone` is called. Before the cell: it notes who that user is. The same users
+ * are told by control_fd, too, which flows live (control_flows()). */
+struct residents *residents_new(struct loop *loop, const struct relay_config *config, residents_gone *gone,
 	void *data, struct error *err);
 bool residents_are_gone(const struct residents *residents); /* another may have come after `gone` */
 void residents_free(struct residents *residents);

@@ -152,6 +152,7 @@ void flow_close(struct tcp_flow *flow)
 	reorder_forget(flow);
 	if (flow->holds_name)
 		names_release(tcp->names, &flow->server);
+	flows_end(flow->record);
 	tcp->flows--;
 	tcp->half_open -= half_open(flow);
 	free(flow);
@@ -297,20 +298,11 @@ static void upstream_ready(struct watch *watch, uint32_t events)
 		flush(flow);
 }
 
-static bool is_plain(int fd)
-{
-	int domain = AF_INET;
-	socklen_t size = sizeof(domain);
-
-	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
-	return domain == AF_UNIX;
-}
-
 static int adopt(struct tcp_flow *flow, int fd)
 {
 	int offset = 0;
 
-	flow->plain_socket = is_plain(fd);
+	flow->plain_socket = socket_is_unix(fd);
 	flow->upstream.fd = fd;
 	flow->upstream.ready = upstream_ready;
 	if (flow->plain_socket || flow->tcp->peeks_by_offset)
@@ -331,11 +323,12 @@ static void refuse(struct tcp_flow *flow, int error_number)
 	flow_close(flow);
 }
 
-static void dialled(void *data, int fd, int error_number)
+static void dialled(void *data, int fd, int error_number, struct flow_record *record)
 {
 	struct tcp_flow *flow = data;
 
 	flow->dial = NULL;
+	flow->record = record;
 	if (fd < 0) {
 		refuse(flow, error_number);
 		return;
@@ -473,7 +466,7 @@ static void accept_syn(struct tcp *tcp, const struct packet *packet)
 		return;
 	if (packet->destination.port == DNS_PORT) {
 		fd = dns_stream(tcp->dns);
-		dialled(flow, fd, fd < 0 ? errno : 0);
+		dialled(flow, fd, fd < 0 ? errno : 0, NULL);
 		return;
 	}
 	flow->dial = dial_start(tcp->dialer, &flow->server, dialled, flow);

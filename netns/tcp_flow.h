@@ -18,6 +18,7 @@ struct tcp_flow {
 	struct tcp *tcp;
 	struct tcp_flow *next_in_bucket, *next_dirty;
 	struct dial *dial;
+	struct flow_record *record; /* or NULL: DNS, or no memory */
 	struct endpoint client, server;
 	uint64_t
 		progress; /* when the container last acknowledged something new, or was first sent something */

@@ -58,13 +58,16 @@ static void take_window(struct tcp_flow *flow, const struct tcp_segment *segment
 
 static void take_progress(struct tcp_flow *flow, uint32_t acknowledged)
 {
+	uint32_t data = acknowledged;
+
 	if (flow->fin_sent && !flow->fin_acknowledged && flow->snd_una + acknowledged == flow->snd_nxt) {
 		flow->fin_acknowledged = true;
-		flow->consumable += acknowledged - 1;
-	} else {
-		flow->consumable += acknowledged;
+		data--;
 	}
+	flow->consumable += data;
 	flow->snd_una += acknowledged;
+	if (flow->record)
+		flow->record->received += data;
 	flow->duplicate_acks = 0;
 	flow->retries = 0;
 	flow->progress = loop_now(tcp_loop(flow->tcp));
@@ -117,6 +120,8 @@ static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t len
 		return false;
 	}
 	*taken = sent < 0 ? 0 : (size_t)sent;
+	if (flow->record)
+		flow->record->sent += *taken;
 	flow->rcv_nxt += (uint32_t)*taken;
 	flow->refused_data = *taken < length;
 	if (flow->refused_data) {

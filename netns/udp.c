@@ -74,6 +74,7 @@ void udp_flow_free(struct udp_flow *flow)
 	if (flow->holds_name)
 		names_release(udp->names, &flow->server);
 	carrier_leave(flow);
+	flows_end(flow->record);
 	udp->flow_count--;
 	free(flow->held);
 	free(flow);
@@ -85,6 +86,8 @@ void udp_to_container(struct udp_flow *flow, size_t length)
 
 	flow->active = loop_now(udp->loop);
 	flow->two_way = true;
+	if (flow->record)
+		flow->record->received += length;
 	tunnel_send_udp(udp->tunnel, length, &flow->server, &flow->client);
 }
 
@@ -97,6 +100,8 @@ static enum unreachable reason_of(int error_number)
 
 void udp_tell(struct udp_flow *flow, int error_number)
 {
+	if (flow->record && !flow->two_way)
+		flow->record->error_number = error_number;
 	icmp_unreachable_datagram(
 		flow->carrier->udp->tunnel, &flow->client, &flow->server, reason_of(error_number));
 }
@@ -113,14 +118,18 @@ static void idle(struct timer *timer)
 		udp_flow_free(flow);
 }
 
-static bool permitted(struct udp *udp, const struct endpoint *server, const char *name)
+/* False: denied, which is a line of the log. */
+static bool permitted(struct udp *udp, struct flow_description *flow)
 {
-	struct endpoint unknown = { .port = server->port }, address;
-	const char *rule;
+	struct endpoint address;
+	bool numeric = flow->name && endpoint_parse_host(&address, flow->name);
 
-	if (name && endpoint_parse_host(&address, name)) /* a name that the proxy would take for an address */
-		return false;
-	return egress_permits(udp->config->egress, EGRESS_UDP, name, name ? &unknown : server, &rule);
+	flow->rule = "a number is no name"; /* the proxy would take it for an address */
+	if (!numeric &&
+		egress_permits(udp->config->egress, EGRESS_UDP, flow->name, &flow->address, &flow->rule))
+		return true;
+	flows_deny(udp->config->flows, flow);
+	return false;
 }
 
 /* NULL: refused or impossible, with errno; 0 when the datagram is simply dropped. */
@@ -128,13 +137,16 @@ static struct udp_flow *flow_new(
 	struct udp *udp, const struct endpoint *client, const struct endpoint *server)
 {
 	const char *name = names_find(udp->names, server);
+	struct flow_description description = { .protocol = "udp", .name = name, .address = *server };
 	struct udp_flow *flow;
 
+	if (name)
+		description.address = (struct endpoint){ .port = server->port };
 	errno = EHOSTUNREACH;
 	if (!name && names_is_stand_in(server))
 		return NULL;
 	errno = EACCES;
-	if (!permitted(udp, server, name))
+	if (!permitted(udp, &description))
 		return NULL;
 	errno = 0;
 	if (udp->flow_count >= udp->flows_max || !(flow = calloc(1, sizeof(*flow))))
@@ -146,6 +158,7 @@ static struct udp_flow *flow_new(
 		free(flow);
 		return NULL;
 	}
+	flow->record = flows_begin(udp->config->flows, &description);
 	flow->holds_name = name;
 	if (name)
 		names_hold(udp->names, server);
@@ -177,6 +190,8 @@ static void forward(struct udp *udp, const struct packet *packet, size_t segment
 			udp_flow_free(flow);
 			return;
 		}
+		if (flow->record)
+			flow->record->sent += length;
 		next += length;
 		left -= length;
 	} while (left);

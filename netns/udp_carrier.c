@@ -261,11 +261,12 @@ static void control_ready(struct watch *watch, uint32_t events)
 	end_flows((struct udp_carrier *)((char *)watch - offsetof(struct udp_carrier, control)), 0);
 }
 
-static void associated(void *data, int fd, int error_number)
+static void associated(void *data, int fd, int error_number, struct flow_record *record)
 {
 	struct udp_carrier *carrier = data;
 	struct udp *udp = carrier->udp;
 
+	(void)record;
 	carrier->dial = NULL;
 	carrier->control.fd = fd;
 	carrier->control.ready = control_ready;
@@ -278,21 +279,34 @@ static void associated(void *data, int fd, int error_number)
 		send_held(carrier);
 }
 
+static void note_remote(struct udp_flow *flow, const struct flow_description *description)
+{
+	if (!flow->record)
+		return;
+	flow->record->address = description->address;
+	flow->record->rule = description->rule;
+}
+
 /* An allowed name must not lead to a forbidden address. */
 static void resolved(void *data, const struct endpoint *addresses, size_t count, int error_number)
 {
 	struct udp_carrier *carrier = data;
 	struct udp *udp = carrier->udp;
-	const char *name = names_find(udp->names, &carrier->flows->server), *rule;
+	struct udp_flow *flow = carrier->flows;
+	struct flow_description description = { .protocol = "udp",
+		.name = names_find(udp->names, &flow->server) };
 	int refused = error_number ? error_number : EHOSTUNREACH;
 
 	carrier->lookup = NULL;
 	for (size_t i = 0; i < count; i++) {
 		carrier->remote = addresses[i];
-		carrier->remote.port = carrier->flows->server.port;
+		carrier->remote.port = flow->server.port;
+		description.address = carrier->remote;
 		refused = EACCES;
-		if (!egress_permits(udp->config->egress, EGRESS_UDP, name, &carrier->remote, &rule))
+		if (!egress_permits(udp->config->egress, EGRESS_UDP, description.name, &carrier->remote,
+			    &description.rule))
 			continue;
+		note_remote(flow, &description);
 		if (open_socket(carrier, &carrier->remote, carrier->remote.family) == 0) {
 			send_held(carrier);
 			return;
@@ -300,6 +314,11 @@ static void resolved(void *data, const struct endpoint *addresses, size_t count,
 		refused = errno;
 		loop_remove(udp->loop, &carrier->socket);
 		carrier->socket.fd = close_fd(carrier->socket.fd);
+	}
+	if (refused == EACCES) {
+		flows_forget(flow->record);
+		flow->record = NULL;
+		flows_deny(udp->config->flows, &description);
 	}
 	end_flows(carrier, refused);
 }

@@ -33,6 +33,7 @@ struct udp_flow {
 	struct udp_flow *next_in_bucket;
 	struct udp_flow *next_of_carrier, **carrier_slot;
 	struct udp_carrier *carrier;
+	struct flow_record *record; /* or NULL: no memory */
 	struct endpoint client, server;
 	uint64_t active;
 	bool two_way, holds_name;

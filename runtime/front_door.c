@@ -164,7 +164,7 @@ static const char *user_configuration(struct arena *arena)
 	return home && home[0] == '/' ? arena_printf(arena, "%s/.config/fence", home) : NULL;
 }
 
-/* The hook opens what it is told by name: a descriptor of ours has one while we run. */
+/* The hook is told a name, and inherits our descriptors. */
 static int choose_log(const struct front_door *door, const char **log, struct error *err)
 {
 	const char *given = door->options.net_log;
@@ -174,7 +174,7 @@ static int choose_log(const struct front_door *door, const char **log, struct er
 		return given && !*given ? error_set(err, 0, "--net-log: the file's name is empty") : 0;
 	if (door->invocation.exported)
 		return error_set(err, 0, "--net-log: a bundle cannot hold an open descriptor; name a file");
-	*log = arena_printf(door->arena, "/proc/%d/fd/%s", (int)getpid(), given);
+	*log = arena_printf(door->arena, "/proc/self/fd/%s", given);
 	return access(*log, F_OK) < 0 ? error_set(err, errno, "--net-log: descriptor %s", given) : 0;
 }
 

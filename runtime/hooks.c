@@ -12,7 +12,7 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
-static int state_file(const struct oci_state *state, struct error *err)
+int hooks_state_file(const struct oci_state *state, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
 	_cleanup_close_ int fd = memfd_create("state", MFD_CLOEXEC);
@@ -91,7 +91,7 @@ int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_sta
 
 		/* A file description of its own for each: they share no offset. */
 		close_fd(state_fd);
-		state_fd = state_file(state, err);
+		state_fd = hooks_state_file(state, err);
 		if (state_fd < 0)
 			return error_wrap(err, "%s", what);
 		pid = fork();

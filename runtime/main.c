@@ -41,6 +41,7 @@ const struct command commands[] = {
 	{ "state", "CONTAINER", "print the state as JSON", command_state },
 	{ "list", "[OPTION…]", "list the containers", command_list },
 	{ "ps", "[OPTION…] CONTAINER", "list the processes of a container", command_ps },
+	{ "net", "CONTAINER", "print the flows of its network, one JSON line each", command_net },
 	{ "kill", "[OPTION…] CONTAINER [SIGNAL]", "send a signal (default: TERM) to the first process",
 		command_kill },
 	{ "delete", "[OPTION…] CONTAINER", "remove a stopped container", command_delete },

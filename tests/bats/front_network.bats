@@ -407,6 +407,46 @@ print("all 200")'
 	done
 }
 
+@test "fence net tells the flows that live, and --net-log those that were, into a file or a descriptor" {
+	start who /usr/bin/python3 -u -c '
+import socket
+s = socket.create_server(("203.0.113.7", 7000)); print("serving"); held = []
+while True: c = s.accept()[0]; c.sendall(b"x" * 1234); held.append(c)'
+	wait_until grep -q serving "$TEST_DIR/who.log"
+	for who in $EVERYONE; do
+		become "$who"
+		mkfifo go
+		give go
+		on_host "${AS[@]}" "$FENCE" --allow 203.0.113.7:7000 --net-log 7 -- bash -c \
+			'exec 3<>/dev/tcp/203.0.113.7/7000; printf abc >&3; head -c 1234 <&3 >/dev/null; echo running; read -r x <go'
+		rm -f "$TEST_DIR/lives.log" "$TEST_DIR/flows.log"
+		"${command[@]}" >"$TEST_DIR/lives.log" 2>&1 </dev/null 3>&- 7>"$TEST_DIR/flows.log" &
+		pid=$!
+		wait_until grep -qs running "$TEST_DIR/lives.log"
+		local id
+		id=$(fence list --quiet | grep "^fence-$pid-")
+		runs fence net "$id"
+		echo "$output" | jq -e '.protocol == "tcp" and .address == "203.0.113.7" and .port == 7000 and .verdict == "allow" and
+			.rule == "203.0.113.7:7000" and .bytesSent == 3 and .bytesReceived == 1234'
+		if [ "$who" = user ]; then # root may look as well
+			runs in_host "$FENCE" --root "$XDG_RUNTIME_DIR/fence" net "$id"
+			has '"port":7000'
+		fi
+		[ ! -s "$TEST_DIR/flows.log" ]
+		echo >go
+		wait "$pid"
+		runs jq -r '[.event, .address, .port, .bytesSent, .bytesReceived] | join(" ")' "$TEST_DIR/flows.log"
+		is 'flow 203.0.113.7 7000 3 1234'
+		fails fence net "$id"
+		runs fence --allow 203.0.113.7:7000 --net-log "$WORK/log" -- bash -c ': <>/dev/tcp/203.0.113.7/7000'
+		grep -q '"port":7000,"verdict":"allow"' log
+		exits 125 fence --allow 203.0.113.7 --net-log 9 -- true
+		has 'descriptor 9'
+	done
+	exits 125 fence spec --net-log 2 --bundle "$WORK/b" -- true
+	has 'name a file'
+}
+
 @test "when the relay dies, nothing gets out" {
 	start_proxy 1080
 	start_web 203.0.113.7 80

@@ -617,19 +617,33 @@ reach_container() {
 	done
 }
 
-@test "the log has one JSON line for each decision" {
+@test "the log has one JSON line for each flow and query, with what it carried" {
 	resolver
 	start_web 203.0.113.7 80
-	network "{\"allow\": [\"www.example.com:80\"], \"dns\": \"198.51.100.7:53\", \"log\": \"$WORK/net.log\"}"
+	network "{\"allow\": [\"www.example.com:80\", \"loop.example.com\", \"udp://203.0.113.8:9\"],
+		\"dns\": \"198.51.100.7:53\", \"log\": \"$WORK/net.log\", \"inbound\": [\"18080:8080\"]}"
 	container
+	start_echo
 	runs hook up
 	runs inside curl -sS -m 10 http://www.example.com/
 	fails inside curl -sS -m 10 http://203.0.113.8/
 	fails inside curl -sS -m 10 http://evil.example.org/
-	runs jq -r '[.event, .protocol, .name, .address, .port, .verdict, .rule] | map(. // "-") | join(" ")' "$WORK/net.log"
+	fails inside curl -sS -m 10 http://loop.example.com/
+	fails inside_as_root ping -c 1 -W 2 198.51.100.7
+	runs inside bash -c 'printf 12345 >/dev/udp/203.0.113.8/9'
+	runs in_host bash -c "cat </dev/tcp/127.0.0.1/18080"
+	stop_container
+	runs hook down
+	runs jq -r '[.event, .protocol, .name, .address, .port, .verdict, .rule, .bytesSent, (.bytesReceived // 0 | if . > 99 then "many" else . end), .error] |
+		map(. // "-") | join(" ")' "$WORK/net.log"
 	has 'query - www.example.com - - allow www.example.com:80'
-	has 'connect tcp www.example.com 203.0.113.7 80 allow www.example.com:80'
-	has 'connect tcp - 203.0.113.8 80 deny default'
+	has 'flow tcp www.example.com 203.0.113.7 80 allow www.example.com:80 79 many'
+	has 'flow tcp - 203.0.113.8 80 deny default'
 	has 'query - evil.example.org - - deny default'
+	has 'flow tcp loop.example.com 127.0.0.1 80 deny localhost'
+	has 'flow icmp - 198.51.100.7 - deny default'
+	has 'flow udp - 203.0.113.8 9 allow udp://203.0.113.8:9 5 0'
+	has 'inbound tcp - 127.0.0.1 8080 allow - 5 0'
+	[ "$(grep -c '"tcp"' "$WORK/net.log")" = 4 ]
 	[ "$(stat -c %a "$WORK/net.log")" = 600 ]
 }

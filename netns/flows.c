@@ -1,0 +1,133 @@
+/* See flows.h. */
+#include "netns/flows.h"
+
+#include "netns/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct flows {
+	struct loop *loop;
+	struct log log;
+	struct flow_record *newest;
+};
+
+struct flows *flows_new(struct loop *loop, int log_fd)
+{
+	struct flows *flows = calloc(1, sizeof(*flows));
+
+	if (!flows)
+		return NULL;
+	flows->loop = loop;
+	flows->log.fd = log_fd;
+	return flows;
+}
+
+void flows_free(struct flows *flows)
+{
+	if (!flows)
+		return;
+	while (flows->newest)
+		flows_end(flows->newest);
+	free(flows);
+}
+
+struct flow_record *flows_begin(struct flows *flows, const struct flow_description *description)
+{
+	const char *name = description->name ? description->name : "";
+	size_t size = strlen(name) + 1;
+	struct flow_record *record = calloc(1, sizeof(*record) + size);
+
+	if (!record)
+		return NULL;
+	record->flows = flows;
+	record->protocol = description->protocol;
+	record->rule = description->rule;
+	record->address = description->address;
+	record->inbound = description->inbound;
+	record->begun = loop_now(flows->loop);
+	memcpy(record->name, name, size);
+	record->next = flows->newest;
+	record->slot = &flows->newest;
+	if (record->next)
+		record->next->slot = &record->next;
+	flows->newest = record;
+	return record;
+}
+
+static struct log_entry entry_of(const struct flow_record *record)
+{
+	return (struct log_entry){
+		.event = record->inbound ? "inbound" : "flow",
+		.protocol = record->protocol,
+		.name = record->name[0] ? record->name : NULL,
+		.address = record->address,
+		.permitted = true,
+		.rule = record->rule,
+		.is_flow = true,
+		.sent = record->sent,
+		.received = record->received,
+		.milliseconds = loop_now(record->flows->loop) - record->begun,
+		.error_number = record->error_number,
+	};
+}
+
+void flows_forget(struct flow_record *record)
+{
+	if (!record)
+		return;
+	*record->slot = record->next;
+	if (record->next)
+		record->next->slot = record->slot;
+	free(record);
+}
+
+void flows_end(struct flow_record *record)
+{
+	struct log_entry entry;
+
+	if (!record)
+		return;
+	entry = entry_of(record);
+	log_write(&record->flows->log, &entry);
+	flows_forget(record);
+}
+
+void flows_deny(struct flows *flows, const struct flow_description *description)
+{
+	struct log_entry entry = { .event = description->inbound ? "inbound" : "flow",
+		.protocol = description->protocol,
+		.name = description->name,
+		.address = description->address,
+		.rule = description->rule };
+
+	log_write(&flows->log, &entry);
+}
+
+void flows_query(struct flows *flows, const char *name, bool permitted, const char *rule)
+{
+	struct log_entry entry = { .event = "query", .name = name, .permitted = permitted, .rule = rule };
+
+	log_write(&flows->log, &entry);
+}
+
+size_t flows_describe(const struct flows *flows, char *text, size_t room)
+{
+	const struct flow_record *record = flows->newest;
+	size_t length = 0, left_out = 0;
+
+	/* Kept free for the line that says what was left out. */
+	for (; record && length + LOG_LINE_MAX * 2 <= room; record = record->next) {
+		struct log_entry entry = entry_of(record);
+
+		length += log_format(&entry, text + length);
+	}
+	for (; record; record = record->next)
+		left_out++;
+	if (left_out && length + LOG_LINE_MAX <= room) {
+		struct log_entry entry = { .event = "more", .left_out = left_out };
+
+		length += log_format(&entry, text + length);
+	}
+	return length;
+}

@@ -1,0 +1,52 @@
+/* net: the flows of a running container's network, as the relay that carries them tells them. That relay is the network
+ * hook's, so the hook's program asks it: this only hands over the state, as it does to a hook.
+ */
+#include "runtime/command.h"
+#include "runtime/hook_path.h"
+#include "runtime/hooks.h"
+#include "runtime/state.h"
+#include "spec/cleanup.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int running_state(struct invocation_context *context, const char *id, struct oci_state *oci)
+{
+	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
+	enum container_status status;
+	struct cgroup *cgroup;
+	struct state *state;
+
+	if (state_open(context->arena, context->global->root, id, &directory, &context->err) < 0 ||
+		state_load(context->arena, &directory, &state, &context->err) < 0 ||
+		state_cgroup(context->arena, state, &cgroup, &context->err) < 0)
+		return -1;
+	status = state_status(&directory, state, cgroup);
+	if (status == CONTAINER_STOPPED)
+		return error_set(&context->err, 0, "container %s does not run", id);
+	*oci = state_oci(state, status);
+	return 0;
+}
+
+int command_net(struct invocation_context *context)
+{
+	static const char *const container_only[] = { "CONTAINER", NULL };
+	const char *program = hook_path(context->arena);
+	char *const words[] = { "fence-network", "flows", NULL };
+	_cleanup_close_ int state_fd = -1;
+	struct string_list arguments;
+	struct oci_state state;
+	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
+
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	if (running_state(context, arguments.items[0], &state) < 0)
+		return -1;
+	state_fd = hooks_state_file(&state, &context->err);
+	if (state_fd < 0)
+		return -1;
+	if (dup2(state_fd, STDIN_FILENO) < 0)
+		return error_set(&context->err, errno, "cannot hand over the state");
+	execv(program, words);
+	return error_set(&context->err, errno, "cannot run %s", program);
+}
