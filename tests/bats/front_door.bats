@@ -752,7 +752,7 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 	for who in $EVERYONE; do
 		become "$who"
 		runs fence spec --bundle "$WORK/bundle" -- echo 'an argument'
-		[ "$(jq -r '.process.args[1]' "$WORK/bundle/config.json")" = 'an argument' ]
+		[ "$(jq -r '.process.args[-1]' "$WORK/bundle/config.json")" = 'an argument' ]
 		runs fence check
 		for word in namespace seccomp Landlock /dev/net/tun; do
 			has "$word"
