@@ -5,6 +5,7 @@
 #   make check      all tests
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
 #   make bench      medians and ratios against crun, runc, bubblewrap and a direct connection
+#   make bench-net  what the relay carries, against a SOCKS-aware client; PEERS=DIR with hev-socks5-tunnel, tun2socks
 #   make install    DESTDIR= PREFIX=/usr/local
 #   make SANITIZE=1 with address and undefined-behaviour sanitizers, in build-sanitize/
 #   make format     clang-format in place; format-check in CI
@@ -86,6 +87,11 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@contrib/bench/run $(abspath $(BUILD)/fence)
 
+bench-net:
+	@contrib/setup build bench-net
+	@$(MAKE) --no-print-directory all
+	@PEERS=$(PEERS) contrib/bench/net $(abspath $(BUILD)/fence)
+
 SECONDS ?= 60
 fuzz:
 	@contrib/setup build fuzz
@@ -100,4 +106,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check fuzz bench install format format-check clean
+.PHONY: all run check fuzz bench bench-net install format format-check clean

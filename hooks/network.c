@@ -57,6 +57,21 @@ static enum inside_way way_of(const struct network_file *file)
 	return INSIDE_TUN;
 }
 
+static enum inside_datapath datapath_of(const struct network_file *file)
+{
+	static const char *const words[] = {
+		[DATAPATH_SPLICE] = "splice",
+		[DATAPATH_TRANSLATE] = "translate",
+		[DATAPATH_PLAIN] = "plain",
+	};
+
+	for (size_t i = 0; file->datapath && i < ARRAY_SIZE(words); i++) {
+		if (words[i] && strcmp(file->datapath, words[i]) == 0)
+			return (enum inside_datapath)i;
+	}
+	return DATAPATH_AUTO;
+}
+
 /* The container's name, after the relay of its last run, if that was never waited for, has gone. */
 static int listen_for_container(const struct oci_state *state, struct error *err)
 {
@@ -80,6 +95,7 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 	struct relay_config *config, struct error *err)
 {
 	struct inside_request request = { .way = way_of(file),
+		.datapath = datapath_of(file),
 		.ipv6 = !file->ipv6.set || file->ipv6.value,
 		.helper = config->inbound_count > 0 };
 	struct inside inside;

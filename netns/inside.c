@@ -160,7 +160,7 @@ static int make(const struct network_namespace *namespace, const struct inside_r
 		netlink_link_up(netlink, NETLINK_LOOPBACK, 0, err) < 0)
 		return -1;
 	if (request->way != INSIDE_LISTENER) {
-		if (tun_open(TUN_NAME, &tun, &missing) == 0)
+		if (tun_open(TUN_NAME, request->datapath != DATAPATH_PLAIN, &tun, &missing) == 0)
 			return make_tun(netlink, &tun, request->ipv6 && has_ipv6(), inside, err);
 		if (request->way == INSIDE_TUN || missing.number == EBUSY)
 			return *err = missing, -1;

@@ -9,8 +9,12 @@
 
 enum inside_way { INSIDE_TUN, INSIDE_TUN_IF_POSSIBLE, INSIDE_LISTENER };
 
+/* How TCP goes by tun0. Plain is for kernels whose TUN has no offloads, and for measuring and testing what that is like. */
+enum inside_datapath { DATAPATH_AUTO, DATAPATH_SPLICE, DATAPATH_TRANSLATE, DATAPATH_PLAIN };
+
 struct inside_request {
 	enum inside_way way;
+	enum inside_datapath datapath;
 	bool ipv6;
 	bool helper; /* keep a child there that makes sockets for the relay (inner.h) */
 };

@@ -45,9 +45,11 @@ static bool set_offload(struct tun *tun)
 	return tun->offload;
 }
 
-int tun_open(const char *name, struct tun *tun, struct error *err)
+int tun_open(const char *name, bool want_offload, struct tun *tun, struct error *err)
 {
 	*tun = (struct tun){ .fd = -1 };
+	if (!want_offload)
+		return create(name, 0, &tun->fd, err);
 	if (create(name, IFF_VNET_HDR, &tun->fd, err) < 0)
 		return -1;
 	if (set_offload(tun))

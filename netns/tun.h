@@ -14,4 +14,4 @@ struct tun {
 };
 
 /* err->number is ENOENT, EACCES or EPERM when this host, or this user, has no TUN; EBUSY when there is a `name` already. */
-int tun_open(const char *name, struct tun *tun, struct error *err);
+int tun_open(const char *name, bool want_offload, struct tun *tun, struct error *err);

@@ -3,6 +3,7 @@
 
 static const char *const default_actions[] = { "deny", "allow", NULL };
 static const char *const tun_modes[] = { "required", "preferred", "never", NULL };
+static const char *const datapaths[] = { "auto", "splice", "translate", "plain", NULL };
 
 static const struct field network_fields[] = {
 	FIELD(struct network_file, proxies, "proxies", STRING_LIST),
@@ -12,6 +13,7 @@ static const struct field network_fields[] = {
 	FIELD(struct network_file, default_action, "defaultAction", STRING, .allowed = default_actions),
 	FIELD(struct network_file, inbound, "inbound", STRING_LIST),
 	FIELD(struct network_file, tun, "tun", STRING, .allowed = tun_modes),
+	FIELD(struct network_file, datapath, "datapath", STRING, .allowed = datapaths),
 	FIELD(struct network_file, ipv6, "ipv6", BOOLEAN),
 	FIELD(struct network_file, allow_local_outbound, "allowLocalOutbound", BOOLEAN),
 	FIELD(struct network_file, log, "log", STRING, .nonempty = true),

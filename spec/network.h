@@ -14,6 +14,7 @@ struct network_file {
 	struct string_list inbound;	/* "[address:]port[:inner][/udp]" */
 	const char *
 		tun; /* "required": tun0 or an error; "preferred"; "never": SOCKS5 listener on 127.0.0.1:18321 */
+	const char *datapath;			   /* of TCP by tun0, see netns/inside.h; NULL: "auto" */
 	struct optional_bool ipv6;		   /* default true */
 	struct optional_bool allow_local_outbound; /* may reach the host's own loopback, by rule */
 	const char *log;			   /* a file for one JSON line per decision, or NULL */
