@@ -166,6 +166,21 @@ static int wait_for_execution(const struct existing *existing, int fifo, struct 
 	return 0;
 }
 
+static void kill_and_wait(const struct existing *existing)
+{
+	_cleanup_close_ int pidfd = state_pidfd(existing->state);
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+
+	if (pidfd < 0)
+		return;
+	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	/* A frozen process takes its death only when it is thawed. */
+	if (existing->cgroup && existing->status == CONTAINER_PAUSED)
+		cgroup_freeze(existing->cgroup, false, NULL);
+	while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
+		;
+}
+
 int container_start(struct arena *arena, const char *root, const char *id, struct error *err)
 {
 	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
@@ -182,7 +197,10 @@ int container_start(struct arena *arena, const char *root, const char *id, struc
 		return -1;
 	if (state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0)
 		return -1;
-	return run_poststart(existing.state, existing.config, err);
+	if (run_poststart(existing.state, existing.config, err) == 0)
+		return 0;
+	kill_and_wait(&existing);
+	return -1;
 }
 
 int container_kill(
@@ -202,21 +220,6 @@ int container_kill(
 	if (pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
 		return error_set(err, errno, "cannot send signal %d to the container", signal);
 	return 0;
-}
-
-static void kill_and_wait(const struct existing *existing)
-{
-	_cleanup_close_ int pidfd = state_pidfd(existing->state);
-	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
-
-	if (pidfd < 0)
-		return;
-	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-	/* A frozen process takes its death only when it is thawed. */
-	if (existing->cgroup && existing->status == CONTAINER_PAUSED)
-		cgroup_freeze(existing->cgroup, false, NULL);
-	while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
-		;
 }
 
 /* What a create that was killed has left: no state, or one that says less. */
@@ -245,12 +248,10 @@ int container_delete(struct arena *arena, const char *root, const char *id, bool
 		return delete_by_force(arena, root, id, &existing, err);
 	if (open_existing(arena, root, id, &existing, err) < 0)
 		return -1;
-	if (existing.status == CONTAINER_RUNNING || existing.status == CONTAINER_PAUSED)
+	if (existing.status != CONTAINER_STOPPED)
 		return error_set(err, 0,
 			"cannot delete container \"%s\" that is not stopped: it is %s (use --force)", id,
 			container_status_name(existing.status));
-	/* One that was only created has run nothing of its own. */
-	kill_and_wait(&existing);
 	if (state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0)
 		return -1;
 	return removal_run(arena, &existing.directory, existing.state, existing.cgroup, existing.config, err);

@@ -77,11 +77,27 @@ static int parse_rule(
 	return 0;
 }
 
+static void append(struct device_rules *rules, const struct device_rule *more, size_t count)
+{
+	memcpy(&rules->items[rules->count], more, count * sizeof(*more));
+	rules->count += count;
+}
+
+/* Whether one of them takes back what the first lets be an exception. */
+static bool has_contradiction(const struct device_rule *rules, size_t count)
+{
+	for (size_t i = 1; i < count; i++)
+		if (rules[i].allow == rules[0].allow)
+			return true;
+	return false;
+}
+
 int device_rules_make(struct arena *arena, const struct oci_resources *resources, struct device_rules *rules,
 	struct error *err)
 {
 	size_t given = resources ? resources->devices.count : 0, first = 0;
 	struct device_rule *parsed = arena_array(arena, given + 1, sizeof(*parsed));
+	bool common_first;
 
 	parsed[0] = (struct device_rule){ false, 'a', -1, -1, DEVICE_ALL };
 	for (size_t i = 0; i < given; i++) {
@@ -91,14 +107,16 @@ int device_rules_make(struct arena *arena, const struct oci_resources *resources
 			first = i + 1;
 	}
 	rules->items = arena_array(arena, given + 1 + ARRAY_SIZE(default_rules), sizeof(*rules->items));
-	rules->items[0] = parsed[first];
-	rules->count = 1;
-	if (!parsed[first].allow) {
-		memcpy(&rules->items[1], default_rules, sizeof(default_rules));
-		rules->count += ARRAY_SIZE(default_rules);
-	}
-	for (size_t i = first + 1; i < given + 1; i++)
-		rules->items[rules->count++] = parsed[i];
+	rules->count = 0;
+	append(rules, &parsed[first], 1);
+	/* What the config denies holds for the common devices too. Otherwise its own come first: devices.list shows them
+	 * in the order that they were given in. */
+	common_first = has_contradiction(&parsed[first], given + 1 - first);
+	if (!parsed[first].allow && common_first)
+		append(rules, default_rules, ARRAY_SIZE(default_rules));
+	append(rules, &parsed[first + 1], given - first);
+	if (!parsed[first].allow && !common_first)
+		append(rules, default_rules, ARRAY_SIZE(default_rules));
 	return 0;
 }
 

@@ -204,7 +204,8 @@ static int run(struct init_context *context, struct error *err)
 	if (has_program < 0)
 		return -1;
 	context->launch.program = has_program ? &program : NULL;
-	if (launch_settle(&context->launch, err) < 0 || wait_for_start(context, err) < 0)
+	if (launch_settle(&context->launch, err) < 0 || wait_for_start(context, err) < 0 ||
+		launch_check_program(context->launch.process, err) < 0)
 		return -1;
 	if (context->config->hooks && hooks_run(&context->config->hooks->start_container, "startContainer",
 					      &context->state, err) < 0)

@@ -36,6 +36,8 @@ unsigned int launch_listen_fds(void);
  * it: nohup(1) must work.) */
 void launch_reset_signals(void);
 
+/* A container can be created without a program, but not started. */
+int launch_check_program(const struct oci_process *process, struct error *err);
 int launch_outside_rootfs(const struct launch *launch, struct error *err);
 int launch_settle(struct launch *launch, struct error *err);
 

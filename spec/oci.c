@@ -224,6 +224,19 @@ static const struct field config_fields[] = {
 };
 static const struct object_type config_type = OCI_TYPE(struct oci_config, config_fields);
 
+/* An empty path is none: generators that always write the key mean a new namespace. */
+static void forget_empty_paths(struct oci_config *config)
+{
+	size_t i;
+
+	for (i = 0; config->linux && i < config->linux->namespaces.count; i++) {
+		struct oci_namespace *namespace = &config->linux->namespaces.items[i];
+
+		if (namespace->path && !*namespace->path)
+		namespace->path = NULL;
+	}
+}
+
 int oci_config_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_config **config, struct error *err)
 {
@@ -232,6 +245,7 @@ int oci_config_read(struct arena *arena, const struct json *tree, const char *na
 	if (table_read(arena, &config_type, tree, name, "", model, err) < 0 ||
 		oci_validate_config(arena, model, tree, name, err) < 0)
 		return -1;
+	forget_empty_paths(model);
 	*config = model;
 	return 0;
 }
@@ -262,6 +276,12 @@ int oci_resources_read(struct arena *arena, const struct json *tree, const char 
 		return -1;
 	*resources = model;
 	return 0;
+}
+
+void oci_complete_process(struct arena *arena, struct oci_config *config)
+{
+	if (!config->process)
+		config->process = arena_alloc(arena, sizeof(*config->process));
 }
 
 static struct string_pair *find_annotation(const struct oci_config *config, const char *key)

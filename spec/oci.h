@@ -313,6 +313,9 @@ int oci_process_read(struct arena *arena, const struct json *tree, const char *n
 int oci_resources_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_resources **resources, struct error *err);
 
+/* A config without a process can be created: gives it one that runs nothing. */
+void oci_complete_process(struct arena *arena, struct oci_config *config);
+
 const char *oci_annotation(const struct oci_config *config, const char *key); /* NULL if absent */
 void oci_annotate(struct arena *arena, struct oci_config *config, const char *key, const char *value);
 const struct oci_namespace *oci_namespace_find(

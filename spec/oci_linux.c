@@ -24,9 +24,14 @@ const char *const oci_namespace_types[] = {
 	NULL,
 };
 
+static const char *check_namespace_path(const char *value)
+{
+	return *value ? oci_check_absolute(value) : NULL;
+}
+
 static const struct field namespace_fields[] = {
 	FIELD(struct oci_namespace, type, "type", STRING, .required = true, .allowed = oci_namespace_types),
-	FIELD(struct oci_namespace, path, "path", STRING, .check = oci_check_absolute),
+	FIELD(struct oci_namespace, path, "path", STRING, .check = check_namespace_path),
 };
 static const struct object_type namespace_type = OCI_TYPE(struct oci_namespace, namespace_fields);
 

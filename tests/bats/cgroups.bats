@@ -181,6 +181,14 @@ opens() {
 	is 'r:full w:full r:tun '
 }
 
+@test "devices.list has the rules in the order that they were given in" {
+	! unified || skip 'this is cgroup v1'
+	create '.linux.resources.devices = [{allow: false, access: "rwm"},
+		{allow: true, type: "c", major: 10, minor: 229, access: "rwm"}, {allow: true, type: "b", major: 8, minor: 20, access: "rw"}]'
+	[ "$(head -n 2 "$(directory devices)/devices.list")" = $'c 10:229 rwm\nb 8:20 rw' ]
+	remove
+}
+
 @test "update changes the limits that it names" {
 	create '.linux.resources = { memory: { limit: 67108864 }, pids: { limit: 100 } }'
 	fence --root "$STATE" update --memory 33554432 "$ID"

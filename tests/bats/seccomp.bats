@@ -95,6 +95,21 @@ signals='for s in 18 20 21 22; do kill -$s $$ 2>/dev/null && printf "%s " $s; do
 	has $'NoNewPrivs:\t0'
 }
 
+@test "a filter that is loaded early may be older than what the runtime itself calls" {
+	local profile
+	profile=$(jq -c '.syscalls[0].names = ["close_range", "faccessat2"]' <<<"$(rule SCMP_ACT_ERRNO x)")
+	make_bundle
+	edit_config --argjson seccomp "$profile" '.linux.seccomp = $seccomp | .process.noNewPrivileges = false'
+	bundle_args sh -c 'ls /proc/self/fd | wc -l'
+	for who_in in 0 7; do
+		edit_config --argjson uid "$who_in" '.process.user.uid = $uid'
+		runs run_bundle 9</dev/null
+		is 4
+	done
+	bundle_args /etc/passwd
+	exits 126 run_bundle
+}
+
 @test "mistakes are told, and the container does not start" {
 	local profile fragment
 	while IFS='|' read -r profile fragment; do
