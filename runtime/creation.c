@@ -7,6 +7,7 @@
 #include "runtime/engine_policy.h"
 #include "runtime/handshake.h"
 #include "runtime/hooks.h"
+#include "runtime/host_mounts.h"
 #include "runtime/idmap.h"
 #include "runtime/log.h"
 #include "runtime/placeholder.h"
@@ -94,7 +95,10 @@ static int load_bundle(struct creation *creation, struct error *err)
 	if (json_parse(creation->arena, creation->config_text, creation->config_length, path, JSON_STRICT,
 		    &tree, err) < 0)
 		return -1;
-	return oci_config_read(creation->arena, tree, path, &creation->config, err);
+	if (oci_config_read(creation->arena, tree, path, &creation->config, err) < 0)
+		return -1;
+	oci_complete_process(creation->arena, creation->config);
+	return 0;
 }
 
 static const char *absolute_rootfs(const struct creation *creation)
@@ -153,10 +157,9 @@ static int check_config(const struct creation *creation, struct error *err)
 {
 	const struct oci_config *config = creation->config;
 
-	if (!config->process)
-		return error_set(err, 0, "config.json: there is no process to run");
-	if (!config->process->args.count)
-		return error_set(err, 0, "config.json: process.args: there is no program to run");
+	/* The specification has it be there when the container is started. */
+	if (!creation->waits_for_start && launch_check_program(config->process, err) < 0)
+		return -1;
 	if (check_linux(config->linux, err) < 0 || check_root(creation, err) < 0)
 		return -1;
 	return check_terminal(creation, err);
@@ -198,7 +201,7 @@ static int locate_cgroup(struct creation *creation, struct error *err)
 	return 0;
 }
 
-static void describe(struct creation *creation)
+static int describe(struct creation *creation, struct error *err)
 {
 	struct state *state = &creation->state;
 
@@ -208,6 +211,7 @@ static void describe(struct creation *creation)
 	state->rootless = (struct optional_bool){ true, state_is_rootless() };
 	state->rootfs = absolute_rootfs(creation);
 	state->annotations = creation->config->annotations;
+	return host_mounts_note(creation->config, state->rootfs, &state->root_mount, err);
 }
 
 static int prepare_bundle(struct creation *creation, struct error *err)
@@ -259,7 +263,8 @@ static int write_down(struct creation *creation, struct error *err)
 {
 	if ((creation->options->prepare ? prepare_bundle : keep_config)(creation, err) < 0)
 		return -1;
-	describe(creation);
+	if (describe(creation, err) < 0)
+		return -1;
 	if (placeholders_claim(
 		    creation->arena, creation->directory.root, creation->state.id, creation->config, err) < 0)
 		return -1;
@@ -267,8 +272,8 @@ static int write_down(struct creation *creation, struct error *err)
 		return -1;
 	log_debug("%s: bundle %s, state %s", creation->state.id, creation->state.bundle,
 		creation->directory.path);
-	/* Without a cgroup there is nothing yet that the directory's name does not tell; the pid follows soon. */
-	return creation->cgroup ? write_down_state(creation, err) : 0;
+	/* Else there is nothing yet that the directory's name does not tell; the pid follows soon. */
+	return creation->cgroup || creation->state.root_mount.set ? write_down_state(creation, err) : 0;
 }
 
 /* ---- the init process ---- */
@@ -306,6 +311,7 @@ static void describe_rootfs(struct creation *creation)
 		.user_namespace = creation->namespaces.present[NAMESPACE_USER],
 		.cgroup_namespace = creation->namespaces.present[NAMESPACE_CGROUP],
 		.mount_namespace = creation->namespaces.present[NAMESPACE_MOUNT],
+		.mounts = creation->namespaces.present[NAMESPACE_MOUNT] || creation->state.root_mount.set,
 		.no_pivot = creation->options->no_pivot,
 		.root_fd = -1,
 		.arena = creation->arena,
@@ -428,8 +434,6 @@ static int run_hooks(void *data, struct error *err)
 	const struct oci_hooks *hooks = creation->config->hooks;
 	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
 
-	/* The specification has "creating" here, with the pid that the hooks need. */
-	state.status = container_status_name(CONTAINER_CREATING);
 	if (hooks_run(&hooks->prestart, "prestart", &state, err) < 0 ||
 		hooks_run(&hooks->create_runtime, "createRuntime", &state, err) < 0)
 		return -1;

@@ -2,6 +2,7 @@
  * mand, which engines write as well. */
 #include "runtime/mount_options.h"
 
+#include "runtime/log.h"
 #include "spec/cleanup.h"
 
 #include <linux/mount.h>
@@ -182,6 +183,21 @@ static bool is_type(const struct oci_mount *mount, const char *type)
 	return mount->type && strcmp(mount->type, type) == 0;
 }
 
+/* Some generators give a bind mount what would be for a file system ("mode=755"), for which the kernel has no use. But a bare
+ * word may be a flag misspelt, which must not be lost. */
+static int check_bind_data(size_t index, const struct string_list *data, struct error *err)
+{
+	for (size_t i = 0; i < data->count; i++)
+		if (!strchr(data->items[i], '='))
+			return error_set(err, 0,
+				"mounts[%zu].options: \"%s\" is no option of bind mounts; leave it out",
+				index, data->items[i]);
+	for (size_t i = 0; i < data->count; i++)
+		log_warning(
+			"mounts[%zu].options: \"%s\" means nothing to a bind mount", index, data->items[i]);
+	return 0;
+}
+
 static int check(
 	const struct oci_mount *mount, size_t index, const struct mount_options *options, struct error *err)
 {
@@ -193,10 +209,8 @@ static int check(
 	if (options->bind && !options->remount && (!mount->source || !*mount->source))
 		return error_set(err, 0, "mounts[%zu].source: the bind mount %s has none; name a path", index,
 			mount->destination);
-	if (options->bind && options->data.count)
-		return error_set(err, 0,
-			"mounts[%zu].options: \"%s\" is no option of bind mounts; leave it out", index,
-			options->data.items[0]);
+	if (options->bind && check_bind_data(index, &options->data, err) < 0)
+		return -1;
 	if (options->idmap && !options->bind)
 		return error_set(
 			err, 0, "mounts[%zu]: only bind mounts can have id mappings; add \"bind\"", index);

@@ -2,6 +2,7 @@
 #include "runtime/removal.h"
 
 #include "runtime/hooks.h"
+#include "runtime/host_mounts.h"
 #include "runtime/log.h"
 #include "runtime/placeholder.h"
 
@@ -30,6 +31,8 @@ int removal_run(struct arena *arena, const struct state_directory *directory, co
 
 	cgroup_kill(cgroup, SIGKILL, NULL);
 	if (cgroup_destroy(cgroup, &first) < 0)
+		failed = true;
+	if (state && host_mounts_remove(state->rootfs, &state->root_mount, failed ? err : &first) < 0)
 		failed = true;
 	if (placeholders_release(arena, directory->root, directory->id, failed ? err : &first) < 0)
 		failed = true;

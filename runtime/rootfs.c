@@ -55,16 +55,23 @@ static bool is_for_parent(
 	       !below(root, mount_request_source(context, request));
 }
 
+/* What is mounted on it later is the container's own affair. */
+static int leave_host(const struct rootfs_context *context, int fd, const char *what, struct error *err)
+{
+	if (root_is_shared(context->config) || mount_set_propagation(fd, MS_SLAVE, true) == 0 ||
+		errno == ENOSYS)
+		return 0;
+	return error_set(err, errno, "%s: cannot make it a slave", what);
+}
+
 /* Where we are not allowed to either, the child tries. */
 static int open_source(struct rootfs_context *context, struct mount_request *request, struct error *err)
 {
 	request->source_fd = mount_request_clone(context, request, err);
 	if (request->source_fd < 0)
 		return err->number == EPERM && !request->options.idmap ? 0 : -1;
-	if (!root_is_shared(context->config) &&
-		mount_set_propagation(request->source_fd, MS_SLAVE, true) < 0 && errno != ENOSYS)
-		return error_set(err, errno, "mounts[%zu].source: cannot make it a slave", request->index);
-	return 0;
+	return leave_host(context, request->source_fd,
+		arena_printf(context->arena, "mounts[%zu].source", request->index), err);
 }
 
 /* A destination that begins with the rootfs' path on the host is one inside: callers of runc's rely on that. */
@@ -82,11 +89,24 @@ static struct mount_request request_for(const struct rootfs_context *context, si
 	};
 }
 
+/* The user namespace's root may have no way to it: directories of root's own are often 0700. */
+static int open_root(struct rootfs_context *context, const char *path, struct error *err)
+{
+	if (!context->user_namespace || !context->mount_namespace)
+		return 0;
+	context->root_fd = mount_clone(AT_FDCWD, path, true, true);
+	if (context->root_fd < 0)
+		return errno == EPERM ? 0 : error_set(err, errno, "root.path: cannot open %s", path);
+	return leave_host(context, context->root_fd, "root.path", err);
+}
+
 int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 {
 	const char *root = rootfs_path(context);
 	size_t count = context->config->mounts.count;
 
+	if (open_root(context, root, err) < 0)
+		return -1;
 	context->requests = arena_array(context->arena, count, sizeof(*context->requests));
 	for (size_t i = 0; i < count; i++)
 		context->requests[i] = request_for(context, i, root);
@@ -106,6 +126,7 @@ void rootfs_close_sources(struct rootfs_context *context)
 {
 	for (size_t i = 0; context->requests && i < context->config->mounts.count; i++)
 		context->requests[i].source_fd = close_fd(context->requests[i].source_fd);
+	context->root_fd = close_fd(context->root_fd);
 }
 
 /* ---- the container's mounts ---- */
@@ -125,13 +146,35 @@ static int leave_peers(const struct oci_config *config, struct error *err)
 
 static int mount_root(struct rootfs_context *context, struct error *err)
 {
+	const unsigned int flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS;
 	const char *path = rootfs_path(context);
-	_cleanup_close_ int fd = mount_clone(AT_FDCWD, path, true, true);
+	bool given = context->root_fd >= 0;
 
-	if (fd < 0 ||
-		call_move_mount(fd, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
+	if (!given)
+		context->root_fd = mount_clone(AT_FDCWD, path, true, true);
+	if (context->root_fd < 0)
 		return error_set(err, errno, "root.path: cannot mount %s", path);
-	context->root_fd = steal_fd(&fd);
+	if (call_move_mount(context->root_fd, "", AT_FDCWD, path, flags) == 0)
+		return 0;
+	/* Any place will do, until it becomes the root. */
+	if (given && errno == EACCES && call_move_mount(context->root_fd, "", AT_FDCWD, "/", flags) == 0)
+		return 0;
+	return error_set(err, errno, "root.path: cannot mount %s", path);
+}
+
+/* It must be no peer of what it covers, or that would be unmounted along with it; and attached to a shared mount it becomes shared
+ * itself, and must not be for what comes upon it. */
+static int mount_root_on_host(struct rootfs_context *context, struct error *err)
+{
+	const char *path = rootfs_path(context);
+
+	context->root_fd = mount_clone(AT_FDCWD, path, true, true);
+	if (context->root_fd < 0 || mount_set_propagation(context->root_fd, MS_PRIVATE, true) < 0)
+		return error_set(err, errno, "root.path: cannot mount %s", path);
+	if (mount_root(context, err) < 0)
+		return -1;
+	if (mount_set_propagation(context->root_fd, MS_PRIVATE, true) < 0)
+		return error_set(err, errno, "root.path: cannot make its mount private");
 	return 0;
 }
 
@@ -162,7 +205,9 @@ static int check_proc(const struct rootfs_context *context, struct error *err)
 
 static int mount_all(struct rootfs_context *context, struct error *err)
 {
-	if (leave_peers(context->config, err) < 0 || mount_root(context, err) < 0)
+	if (context->mount_namespace && leave_peers(context->config, err) < 0)
+		return -1;
+	if ((context->mount_namespace ? mount_root : mount_root_on_host)(context, err) < 0)
 		return -1;
 	for (size_t i = 0; i < context->config->mounts.count; i++)
 		if (mount_request_perform(context, &context->requests[i], err) < 0)
@@ -172,26 +217,9 @@ static int mount_all(struct rootfs_context *context, struct error *err)
 	return devices_make(context, err);
 }
 
-/* Without a mount namespace everything that we mount would be the host's. */
+/* Nothing is mounted: chroot is all. */
 static int open_root_only(struct rootfs_context *context, struct error *err)
 {
-	const struct oci_linux *linux = context->config->linux;
-	const struct {
-		size_t count;
-		const char *path;
-	} needs[] = {
-		{ context->config->mounts.count, "mounts" },
-		{ linux ? linux->masked_paths.count : 0, "linux.maskedPaths" },
-		{ linux ? linux->readonly_paths.count : 0, "linux.readonlyPaths" },
-		{ context->config->root->readonly.value, "root.readonly" },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
-		if (needs[i].count)
-			return error_set(err, 0,
-				"%s: there is no mount namespace for it; add {\"type\": \"mount\"} to "
-				"linux.namespaces",
-				needs[i].path);
 	context->root_fd = open(rootfs_path(context), O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (context->root_fd < 0)
 		return error_set(err, errno, "root.path: cannot open %s", rootfs_path(context));
@@ -203,7 +231,7 @@ int rootfs_mount(struct rootfs_context *context, struct error *err)
 	mode_t mask;
 	int result;
 
-	if (!context->mount_namespace)
+	if (!context->mounts)
 		return open_root_only(context, err);
 	mask = umask(0);
 	result = mount_all(context, err);
@@ -290,7 +318,7 @@ int rootfs_enter(struct rootfs_context *context, struct error *err)
 {
 	if (sysctl_write(context->config->linux, err) < 0)
 		return -1;
-	if (context->mount_namespace && (mask_paths(context, err) < 0 || restrict_mounts(context, err) < 0))
+	if (context->mounts && (mask_paths(context, err) < 0 || restrict_mounts(context, err) < 0))
 		return -1;
 	if ((context->mount_namespace && context->no_pivot ? move_root : change_root)(context, err) < 0)
 		return -1;

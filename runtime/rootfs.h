@@ -17,7 +17,8 @@ struct rootfs_context {
 	const struct cgroup *cgroup; /* for "cgroup" mounts; may be NULL */
 	bool user_namespace;	     /* the container has one of its own: mknod and some mounts cannot work */
 	bool cgroup_namespace;
-	bool mount_namespace; /* false: the spec has none; then it may ask for no mount, and chroot is all */
+	bool mount_namespace; /* false: the config has none; then we chroot, and its mounts are the host's (host_mounts.h) */
+	bool mounts; /* there is something to mount, and a place for it */
 	bool no_pivot;
 	int root_fd; /* O_PATH of the mounted rootfs, set by rootfs_mount() */
 	struct arena *arena;

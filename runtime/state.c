@@ -21,6 +21,7 @@ static const struct field state_fields[] = {
 	FIELD(struct state, pid_start_time, "pidStartTime", UINT64),
 	FIELD(struct state, owner, "owner", UINT32),
 	FIELD(struct state, rootless, "rootless", BOOLEAN),
+	FIELD(struct state, root_mount, "rootMount", UINT64),
 	FIELD(struct state, annotations, "annotations", STRING_MAP),
 };
 static const struct object_type state_type = OBJECT_TYPE(struct state, state_fields);
@@ -223,7 +224,10 @@ int state_load_config(struct arena *arena, const struct state_directory *directo
 
 	if (read_tree(arena, directory, state->config, &tree, err) < 0)
 		return -1;
-	return oci_config_read(arena, tree, state->config, config, err);
+	if (oci_config_read(arena, tree, state->config, config, err) < 0)
+		return -1;
+	oci_complete_process(arena, *config);
+	return 0;
 }
 
 int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie)

@@ -17,6 +17,7 @@ struct state {
 	struct optional_uint64 pid_start_time; /* of /proc/PID/stat: tells a reused pid */
 	struct optional_uint32 owner;	       /* the uid of who created it */
 	struct optional_bool rootless;
+	struct optional_uint64 root_mount; /* see host_mounts.h */
 	struct string_map annotations;
 };
 

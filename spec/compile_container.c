@@ -271,8 +271,7 @@ static void make_objects(struct arena *arena, struct oci_config *config)
 {
 	if (!config->linux)
 		config->linux = arena_alloc(arena, sizeof(*config->linux));
-	if (!config->process)
-		config->process = arena_alloc(arena, sizeof(*config->process));
+	oci_complete_process(arena, config);
 }
 
 int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config,
@@ -284,6 +283,11 @@ int compile_container(struct arena *arena, const struct policy *policy, struct o
 	const char *home;
 
 	make_objects(arena, config);
+	if (!oci_namespace_find(config, "mount"))
+		return error_set(err, 0,
+			"the policy has rules for files, but the container shares the host's mounts; run it "
+			"with "
+			"a mount namespace of its own");
 	home = variable(config->process, "HOME");
 	tightening.home = home && *home == '/' ? home : "/root";
 	tightening.cwd = config->process->cwd ? config->process->cwd : "/";

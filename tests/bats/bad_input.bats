@@ -113,7 +113,7 @@ make_good() {
 	bundle_refused 'config.json: Is a directory'
 	rmdir "$bundle/config.json"
 	jq 'del(.process)' "$bundle/other.json" >"$bundle/config.json"
-	bundle_refused 'process'
+	refused 'process.args: there is no program' fence --root "$STATE" run --bundle "$BUNDLE" "$ID"
 	assert_nothing_left
 }
 

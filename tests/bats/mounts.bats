@@ -171,6 +171,11 @@ bind() {
 	make_bundle
 	bind /x noexce
 	refuses 'mounts[6].options: "noexce"'
+	make_bundle
+	bind /x ro mode=755
+	inside 'cat /x/file'
+	has content
+	has 'mounts[6].options: "mode=755" means nothing to a bind mount'
 }
 
 @test "neither a type nor a source where one is needed" {
@@ -485,6 +490,22 @@ idmapped_source() {
 	has 'Read-only file system'
 }
 
+@test "a root that the container's user namespace could not reach" {
+	local option
+	make_bundle '.linux.namespaces += [{"type": "user"}] |
+		.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+	chown 100000:100000 "$BUNDLE/rootfs"
+	chmod 700 "$BUNDLE"
+	inside 'id -u; ls -d /bin; grep -c " / / " /proc/self/mountinfo; mount -t tmpfs tmpfs /tmp'
+	[ "${lines[*]:0:2}" = '0 /bin' ]
+	[ "$(grep -c "$BUNDLE" /proc/self/mountinfo)" = 0 ]
+	# What is mounted in the container does not reach the host.
+	edit_config '.process.capabilities[] += ["CAP_SYS_ADMIN"]'
+	runs on_shared_host sh -c '"$@"; grep "$0" /proc/self/mountinfo || true' "$BUNDLE" \
+		"$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	hasnt "$BUNDLE"
+}
+
 # --- the root ---
 
 @test "root.readonly" {
@@ -517,12 +538,42 @@ idmapped_source() {
 	[ "$(grep -c ' / /proc .* - proc ' <<<"$output")" = 1 ]
 }
 
-@test "without a mount namespace nothing can be mounted" {
-	make_bundle 'del(.linux.namespaces[] | select(.type == "mount"))'
-	refuses 'mounts: there is no mount namespace'
-	make_bundle 'del(.linux.namespaces[] | select(.type == "mount")) | del(.mounts, .linux.maskedPaths, .linux.readonlyPaths)'
+@test "without a mount namespace: chroot, and mounts that go with the container" {
+	local shared='del(.linux.namespaces[] | select(.type == "mount"))'
+	make_bundle "$shared | del(.mounts, .linux.maskedPaths, .linux.readonlyPaths)"
 	inside 'ls / | sort | head -n 1; ls /proc'
 	is bin
+	make_bundle "$shared"
+	make_source
+	bind /x ro
+	# What was mounted there before stays.
+	runs on_shared_host sh -c '
+		mount --bind "$2/rootfs" "$2/rootfs"
+		jq ".process.args = [\"sh\", \"-c\", \"cat /x/file; readlink /proc/self/ns/mnt; echo no >/x/y; tail -f /dev/null\"]" \
+			"$2/config.json" >"$2/new.json"
+		mv "$2/new.json" "$2/config.json"
+		"$1" --root "$3" create --bundle "$2" "$4" >"$2/log" 2>&1
+		"$1" --root "$3" start "$4"
+		grep -c "$2/rootfs/x " /proc/self/mountinfo
+		until grep Read-only "$2/log"; do :; done
+		sed 2q "$2/log"
+		readlink /proc/self/ns/mnt
+		"$1" --root "$3" delete --force "$4"
+		grep -c "$2/rootfs" /proc/self/mountinfo
+		ls "$5"' sh "$FENCE" "$BUNDLE" "$STATE" "$ID" "$WORK/source"
+	[ "${lines[0]}" = 1 ]
+	has 'Read-only file system'
+	[ "${lines[2]}" = content ]
+	[ "${lines[3]}" = "${lines[4]}" ]
+	[ "${lines[5]} ${lines[6]}" = '1 file' ] || complain x
+	# A foreground container leaves nothing on the host either, nor one that fails halfway.
+	inside 'cat /x/file'
+	is content
+	make_bundle "$shared" '.mounts += [{"destination": "/y", "type": "nofs", "source": "y"}]'
+	refuses 'mounts[6]'
+	become user
+	make_bundle "$shared"
+	refuses root.path
 	assert_nothing_left
 }
 

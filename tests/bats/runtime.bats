@@ -37,6 +37,8 @@ waiting_bundle() {
 		runs oci state "$ID"
 		[ "$(jq -r '.id, .ociVersion, .bundle' <<<"$output")" = "$ID"$'\n1.3.0\n'"$BUNDLE" ]
 		[ "$(jq .pid <<<"$output")" = "$(cat "$STATE.pid")" ]
+		fails oci delete "$ID"
+		has 'not stopped: it is created'
 		fails oci create --bundle "$BUNDLE" "$ID"
 		has 'exists already'
 		runs oci start "$ID"
@@ -58,6 +60,17 @@ waiting_bundle() {
 		runs oci delete --force "$ID"
 		assert_nothing_left
 	done
+}
+
+@test "a container without a program: it can be created, not started" {
+	make_bundle 'del(.process)'
+	starts oci create --bundle "$BUNDLE" "$ID"
+	[ "$(status_of "$ID")" = created ]
+	fails oci start "$ID"
+	has 'there is no program to run'
+	runs oci delete --force "$ID"
+	fails run_bundle
+	assert_nothing_left
 }
 
 @test "run: output, status, signals" {
@@ -294,7 +307,9 @@ hook_filter() {
 	[ -e "$BUNDLE/rootfs/started" ]
 	local pid
 	pid=$(oci state "$ID" | jq .pid)
-	[ "$(jq -r '.id, .pid, .bundle, .status' createRuntime.json)" = "$ID"$'\n'"$pid"$'\n'"$BUNDLE"$'\ncreating' ]
+	[ "$(jq -r '.id, .pid, .bundle' createRuntime.json)" = "$ID"$'\n'"$pid"$'\n'"$BUNDLE" ]
+	# All that step 2 of the specification's lifecycle makes is there.
+	[ "$(jq -r .status prestart.json createRuntime.json)" = $'created\ncreated' ]
 	[ "$(jq -r .status createContainer.json "$BUNDLE/rootfs/state.json" poststart.json)" = $'created\ncreated\nrunning' ]
 	[ "$(jq .pid createContainer.json)" = "$pid" ]
 	runs oci kill "$ID" KILL
@@ -324,6 +339,12 @@ hook_filter() {
 	fails oci start "$ID"
 	has 'hook startContainer[0]'
 	runs oci delete --force "$ID"
+	waiting_bundle '.hooks.poststart = [{ path: "/bin/false" }]'
+	starts oci create --bundle "$BUNDLE" "$ID"
+	fails oci start "$ID"
+	has 'hook poststart[0]'
+	is_stopped
+	runs oci delete "$ID"
 	assert_nothing_left
 }
 
@@ -376,6 +397,10 @@ hook_filter() {
 	has first
 	has tail
 	has "$(readlink "/proc/$pid/ns/net")"
+	edit_config '.linux.namespaces[1].path = "" | .linux.namespaces[3].path = ""' # as generators write it: a new one
+	bundle_args readlink /proc/self/ns/net
+	runs run_bundle
+	hasnt "$(readlink /proc/self/ns/net)"
 	edit_config '.linux.namespaces[1].path = "/proc/self/ns/net"'
 	fails run_bundle
 	has 'is not a pid namespace'
