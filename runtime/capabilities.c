@@ -64,42 +64,38 @@ struct sets {
 	uint64_t bounding, effective, inheritable, permitted, ambient;
 };
 
-static int parse_set(const struct string_list *list, const char *set, uint64_t *mask, struct error *err)
+static bool find_capability(const char *name, size_t *number)
 {
+	for (*number = 0; *number < ARRAY_SIZE(names); (*number)++)
+		if (strcmp(names[*number], name) == 0)
+			return true;
+	return false;
+}
+
+/* A name that is none is left out, as the specification wants it: capabilities_lacking() tells of it. */
+static uint64_t parse_set(const struct string_list *list)
+{
+	uint64_t mask = 0;
 	size_t number;
 
-	*mask = 0;
-	for (size_t i = 0; i < list->count; i++) {
-		const char *nearest;
-
-		for (number = 0; number < ARRAY_SIZE(names); number++)
-			if (strcmp(names[number], list->items[i]) == 0)
-				break;
-		if (number < ARRAY_SIZE(names)) {
-			*mask |= BIT(number);
-			continue;
-		}
-		nearest = nearest_word(list->items[i], names, ARRAY_SIZE(names));
-		return error_set(err, 0, "process.capabilities.%s[%zu]: \"%s\" is not a capability%s%s%s",
-			set, i, list->items[i], nearest ? "; did you mean \"" : "", nearest ? nearest : "",
-			nearest ? "\"?" : "");
-	}
-	return 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (find_capability(list->items[i], &number))
+			mask |= BIT(number);
+	return mask;
 }
 
 /* No `capabilities` in config.json means none for the process. */
-static int parse_sets(const struct oci_capabilities *capabilities, struct sets *sets, struct error *err)
+static struct sets parse_sets(const struct oci_capabilities *capabilities)
 {
-	memset(sets, 0, sizeof(*sets));
 	if (!capabilities)
-		return 0;
-	if (parse_set(&capabilities->bounding, "bounding", &sets->bounding, err) < 0 ||
-		parse_set(&capabilities->effective, "effective", &sets->effective, err) < 0 ||
-		parse_set(&capabilities->inheritable, "inheritable", &sets->inheritable, err) < 0 ||
-		parse_set(&capabilities->permitted, "permitted", &sets->permitted, err) < 0 ||
-		parse_set(&capabilities->ambient, "ambient", &sets->ambient, err) < 0)
-		return -1;
-	return 0;
+		return (struct sets){ 0 };
+	return (struct sets){
+		.bounding = parse_set(&capabilities->bounding),
+		.effective = parse_set(&capabilities->effective),
+		.inheritable = parse_set(&capabilities->inheritable),
+		.permitted = parse_set(&capabilities->permitted),
+		.ambient = parse_set(&capabilities->ambient),
+	};
 }
 
 const char *const *capability_names(size_t *count)
@@ -111,26 +107,71 @@ const char *const *capability_names(size_t *count)
 	return names;
 }
 
+/* A comma-separated list in the caller's buffer. */
+struct list_text {
+	char *text;
+	size_t size, used;
+};
+
+static void add_name(struct list_text *list, const char *name)
+{
+	if (list->used < list->size)
+		list->used += (size_t)snprintf(list->text + list->used, list->size - list->used, "%s%s",
+			list->used ? ", " : "", name);
+}
+
+static void add_hint(struct list_text *list, const char *name)
+{
+	if (list->used < list->size)
+		list->used += (size_t)snprintf(
+			list->text + list->used, list->size - list->used, " (did you mean %s?)", name);
+}
+
+/* Once, however many sets it is in, and with the name that was probably meant. */
+static void add_unknown(struct list_text *list, const struct oci_capabilities *capabilities)
+{
+	const struct string_list *const sets[] = { &capabilities->bounding, &capabilities->effective,
+		&capabilities->inheritable, &capabilities->permitted, &capabilities->ambient };
+	size_t number;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		for (size_t k = 0; k < sets[i]->count; k++) {
+			const char *name = sets[i]->items[k], *nearest;
+
+			if (find_capability(name, &number) || strstr(list->text, name))
+				continue;
+			add_name(list, name);
+			nearest = nearest_word(name, names, ARRAY_SIZE(names));
+			if (nearest)
+				add_hint(list, nearest);
+		}
+}
+
 bool capabilities_lacking(const struct oci_capabilities *capabilities, char *text, size_t size)
 {
-	struct sets sets;
-	bool lacking = false;
-	size_t used = 0;
-	uint64_t wanted;
+	struct list_text list = { text, size, 0 };
+	struct sets sets = parse_sets(capabilities);
+	uint64_t wanted = sets.bounding | sets.effective | sets.inheritable | sets.permitted | sets.ambient;
 
-	if (size)
-		text[0] = '\0';
-	if (parse_sets(capabilities, &sets, NULL) < 0)
-		return false; /* capabilities_drop_bounding() will say why */
-	wanted = sets.bounding | sets.effective | sets.inheritable | sets.permitted | sets.ambient;
-	for (size_t number = 0; number < ARRAY_SIZE(names); number++) {
-		if (!(wanted & BIT(number)) || prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1)
-			continue;
-		lacking = true;
-		if (used < size)
-			used += snprintf(text + used, size - used, "%s%s", used ? ", " : "", names[number]);
-	}
-	return lacking;
+	text[0] = '\0';
+	for (size_t number = 0; number < ARRAY_SIZE(names); number++)
+		if ((wanted & BIT(number)) && prctl(PR_CAPBSET_READ, number, 0, 0, 0) != 1)
+			add_name(&list, names[number]);
+	if (capabilities)
+		add_unknown(&list, capabilities);
+	return list.used > 0;
+}
+
+bool capabilities_not_ambient(const struct oci_capabilities *capabilities, char *text, size_t size)
+{
+	struct list_text list = { text, size, 0 };
+	struct sets sets = parse_sets(capabilities);
+	uint64_t stray = sets.ambient & ~(sets.inheritable & sets.permitted);
+
+	for (size_t number = 0; number < ARRAY_SIZE(names); number++)
+		if (stray & BIT(number))
+			add_name(&list, names[number]);
+	return list.used > 0;
 }
 
 /* One that is not there needs no privilege to stay away, and one that the kernel does not know needs nothing. */
@@ -143,10 +184,8 @@ static int drop_bounding(size_t number)
 
 int capabilities_drop_bounding(const struct oci_capabilities *capabilities, struct error *err)
 {
-	struct sets sets;
+	struct sets sets = parse_sets(capabilities);
 
-	if (parse_sets(capabilities, &sets, err) < 0)
-		return -1;
 	for (size_t number = 0; number < ARRAY_SIZE(names); number++)
 		if (!(sets.bounding & BIT(number)) && drop_bounding(number) < 0)
 			return error_set(err, EPERM,
@@ -218,9 +257,9 @@ int capabilities_apply(const struct oci_capabilities *capabilities, struct error
 {
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
 	uint64_t held, inheritable;
-	struct sets sets;
+	struct sets sets = parse_sets(capabilities);
 
-	if (parse_sets(capabilities, &sets, err) < 0 || check_sets(&sets, err) < 0 || get_sets(data, err) < 0)
+	if (check_sets(&sets, err) < 0 || get_sets(data, err) < 0)
 		return -1;
 	/* What we do not have cannot be given: the specification wants the container to run with less, and a warning,
 	 * for which there is capabilities_lacking(). */

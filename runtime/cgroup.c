@@ -119,8 +119,9 @@ bool cgroup_has(struct cgroup *cgroup, const char *controller, const char *file)
 	return cgroup_directory_open(directory) && faccessat(directory->fd, file, F_OK, 0) == 0;
 }
 
-/* Makes `path` and those above it that are missing, below the mount point. */
-static int make_path(const struct cgroup_hierarchy *hierarchy, const char *path, struct error *err)
+/* Makes `path` and those above it that are missing, below the mount point. *existed: it was there. */
+static int make_path(
+	const struct cgroup_hierarchy *hierarchy, const char *path, bool *existed, struct error *err)
 {
 	_cleanup_free_ char *copy = strdup(path);
 	bool cpuset = cgroup_list_has(hierarchy->controllers, "cpuset");
@@ -132,12 +133,11 @@ static int make_path(const struct cgroup_hierarchy *hierarchy, const char *path,
 		end = strchr(end + 1, '/');
 		if (end)
 			*end = '\0';
-		if (mkdir(copy, 0755) == 0) {
-			if (cpuset && cgroup_v1_inherit_cpuset(copy, err) < 0)
-				return -1;
-		} else if (errno != EEXIST) {
+		*existed = mkdir(copy, 0755) < 0;
+		if (*existed && errno != EEXIST)
 			return error_set(err, errno, "cannot make the cgroup %s", copy);
-		}
+		if (!*existed && cpuset && cgroup_v1_inherit_cpuset(hierarchy, copy, err) < 0)
+			return -1;
 		if (end)
 			*end = '/';
 	}
@@ -154,7 +154,7 @@ static bool is_denied(int number)
 static int make_directory(struct cgroup *cgroup, struct cgroup_directory *directory,
 	const struct oci_resources *resources, struct error *err)
 {
-	if (make_path(directory->hierarchy, directory->path, err) < 0) {
+	if (make_path(directory->hierarchy, directory->path, &directory->existed, err) < 0) {
 		directory->fault = err->number;
 		return is_denied(err->number) ? 0 : -1;
 	}
@@ -182,6 +182,24 @@ int cgroup_open_entries(struct cgroup *cgroup, struct error *err)
 	return 0;
 }
 
+/* Nothing that enters such a one would ever go on. It is somebody else's, and stays. */
+static int refuse_frozen(struct cgroup *cgroup, struct error *err)
+{
+	bool existed = false;
+
+	for (size_t i = 0; i < cgroup->count; i++)
+		existed = existed || cgroup->directories[i].existed;
+	if (!existed || !cgroup_frozen(cgroup))
+		return 0;
+	for (size_t i = 0; i < cgroup->count; i++)
+		if (!cgroup->directories[i].existed)
+			rmdir(cgroup->directories[i].path);
+	cgroup->joined = true;
+	return error_set(err, 0,
+		"container's cgroup unexpectedly frozen: %s was there before and is not thawed",
+		cgroup->path);
+}
+
 int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
 {
 	if (!cgroup)
@@ -190,7 +208,7 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, 
 	for (size_t i = 0; i < cgroup->count; i++)
 		if (make_directory(cgroup, &cgroup->directories[i], resources, err) < 0)
 			return -1;
-	return cgroup_open_entries(cgroup, err);
+	return refuse_frozen(cgroup, err) < 0 ? -1 : cgroup_open_entries(cgroup, err);
 }
 
 int cgroup_apply(
@@ -227,6 +245,11 @@ int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err)
 			return enter_failed(directory, err);
 	}
 	return 0;
+}
+
+bool cgroup_is_shared(const struct cgroup *cgroup)
+{
+	return cgroup && cgroup->joined;
 }
 
 bool cgroup_is_unified(const struct cgroup *cgroup)

@@ -47,6 +47,13 @@ int cgroup_clone_fd(struct cgroup *cgroup);
 int cgroup_open_entries(struct cgroup *cgroup, struct error *err);
 int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err);
 
+/* Both change where the two above lead to, and nothing else may follow. For `exec --cgroup`: "[CONTROLLER,…:]PATH", below the
+ * container's cgroup, which must be there. */
+int cgroup_descend(struct cgroup *cgroup, const struct string_list *places, struct error *err);
+/* On v2, where the container's cgroup is gone, or takes no process since it has enabled controllers for its children: to the
+ * one that its init process is in. */
+int cgroup_follow_init(struct cgroup *cgroup, pid_t init, struct error *err);
+
 /* The controllers' mount points, for cgroup mounts (v1: each hierarchy's; hybrid: those and the v2 one; v2: one). */
 struct cgroup_hierarchy {
 	const char *controllers; /* "cpu,cpuacct", "name=systemd", or "" for v2 */
@@ -55,7 +62,9 @@ struct cgroup_hierarchy {
 		*path; /* the container's directory is mount_point followed by path, which begins with "/" */
 };
 size_t cgroup_hierarchies(const struct cgroup *cgroup, const struct cgroup_hierarchy **hierarchies);
+bool cgroup_is_shared(const struct cgroup *cgroup);  /* it had processes before us */
 bool cgroup_is_unified(const struct cgroup *cgroup); /* pure v2 */
+bool cgroup_host_is_unified(void);		     /* v2 is mounted at /sys/fs/cgroup */
 
 /* All processes, also those in nested cgroups. */
 int cgroup_processes(

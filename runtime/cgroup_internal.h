@@ -14,6 +14,7 @@ struct cgroup_directory {
 	int fd;		  /* O_PATH; -1 where it is absent or not opened yet */
 	int entry;	  /* after cgroup_open_entries(): what a process writes "0" to, to enter; else -1 */
 	int fault;	  /* why it is absent, an errno value */
+	bool existed;	  /* before us */
 };
 
 struct cgroup {
@@ -70,6 +71,7 @@ int cgroup_v1_apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
 int cgroup_v2_apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
+int cgroup_apply_pids(struct cgroup *cgroup, const struct oci_pids *pids, struct error *err);
 int cgroup_apply_hugepages(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 int cgroup_apply_rdma(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
@@ -78,8 +80,9 @@ int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *reso
  * opened through a node that was made there. */
 bool cgroup_devices_matter(const struct cgroup *cgroup);
 
-/* After mkdir: a new v1 cpuset has no CPU and no memory node until it is given its parent's. */
-int cgroup_v1_inherit_cpuset(const char *path, struct error *err);
+/* After mkdir: a new v1 cpuset has no CPU and no memory node until it is given its parent's. Where that has none either, as an
+ * engine may have made it, it first gets those of its own. */
+int cgroup_v1_inherit_cpuset(const struct cgroup_hierarchy *hierarchy, const char *path, struct error *err);
 
 /* Enables controllers for the children of `path`'s ancestors, from the mount point on. */
 void cgroup_v2_enable(const struct cgroup *cgroup, const struct cgroup_directory *directory,

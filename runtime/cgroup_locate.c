@@ -57,9 +57,10 @@ failed:
 }
 
 /* "4:memory:/path" per line; the v2 one is "0::/path". */
-static int read_memberships(struct arena *arena, struct memberships *memberships, struct error *err)
+static int read_memberships(
+	struct arena *arena, const char *file, struct memberships *memberships, struct error *err)
 {
-	char *text = read_proc(arena, "/proc/self/cgroup", err), *line;
+	char *text = read_proc(arena, file, err), *line;
 
 	if (!text)
 		return -1;
@@ -141,7 +142,7 @@ static int find_mounts(struct arena *arena, struct memberships *memberships, str
 	return 0;
 }
 
-static bool is_pure_v2(void)
+bool cgroup_host_is_unified(void)
 {
 	struct statfs file_system;
 
@@ -235,7 +236,9 @@ static struct cgroup *new_cgroup(struct arena *arena, size_t hierarchies)
 
 static int memberships_load(struct arena *arena, struct memberships *memberships, struct error *err)
 {
-	return read_memberships(arena, memberships, err) < 0 ? -1 : find_mounts(arena, memberships, err);
+	return read_memberships(arena, "/proc/self/cgroup", memberships, err) < 0
+		       ? -1
+		       : find_mounts(arena, memberships, err);
 }
 
 /* Whether somebody was in it before us: looked up once, before anything is made. */
@@ -293,7 +296,7 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 	bool rootless, struct cgroup **result, struct error *err)
 {
 	struct memberships memberships = { 0 };
-	bool unified = is_pure_v2(), relative;
+	bool unified = cgroup_host_is_unified(), relative;
 	struct cgroup *cgroup;
 	const char *below;
 
@@ -361,7 +364,7 @@ static const char *mount_point_of(const struct memberships *memberships, const c
 int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **result, struct error *err)
 {
 	struct memberships memberships = { 0 };
-	bool unified = is_pure_v2();
+	bool unified = cgroup_host_is_unified();
 	struct cgroup *cgroup;
 	char *text, *line, *word;
 
@@ -393,5 +396,83 @@ int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **result
 		add_hierarchy(cgroup, controllers, mount_point, line);
 	}
 	*result = cgroup;
+	return 0;
+}
+
+static void lead(struct cgroup *cgroup, struct cgroup_directory *directory, const char *path)
+{
+	directory->path = arena_printf(cgroup->arena, "%s%s", directory->hierarchy->mount_point, path);
+	directory->fd = close_fd(directory->fd);
+	directory->entry = close_fd(directory->entry);
+}
+
+static bool leads_up(struct arena *arena, const char *path)
+{
+	char *rest = arena_strdup(arena, path), *component;
+
+	while ((component = strsep(&rest, "/")))
+		if (strcmp(component, "..") == 0)
+			return true;
+	return false;
+}
+
+static int descend_one(struct cgroup *cgroup, const char *controller, const char *path, struct error *err)
+{
+	for (size_t i = 0; i < cgroup->count; i++) {
+		const struct cgroup_hierarchy *hierarchy = &cgroup->hierarchies[i];
+
+		if (controller && !cgroup_list_has(hierarchy->controllers, controller))
+			continue;
+		lead(cgroup, &cgroup->directories[i],
+			arena_printf(cgroup->arena, "%s%s", hierarchy->path, path));
+		if (controller)
+			return 0;
+	}
+	return controller ? error_set(err, 0, "--cgroup: unknown controller \"%s\"", controller) : 0;
+}
+
+int cgroup_descend(struct cgroup *cgroup, const struct string_list *places, struct error *err)
+{
+	for (size_t i = 0; i < places->count; i++) {
+		char *path = arena_strdup(cgroup->arena, places->items[i]), *controller;
+		char *controllers = strchr(path, ':') ? strsep(&path, ":") : NULL;
+
+		if (leads_up(cgroup->arena, path))
+			return error_set(err, 0,
+				"--cgroup: bad sub cgroup path \"%s\": it leads out of the container's",
+				path);
+		path = clean_path(cgroup->arena, path);
+		if (!controllers && descend_one(cgroup, NULL, path, err) < 0)
+			return -1;
+		while ((controller = strsep(&controllers, ",")))
+			if (descend_one(cgroup, controller, path, err) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+static bool takes_processes(struct cgroup_directory *directory)
+{
+	char controllers[512];
+
+	return cgroup_directory_open(directory) &&
+	       cgroup_read(directory->fd, "cgroup.subtree_control", controllers, sizeof(controllers)) &&
+	       !*controllers;
+}
+
+int cgroup_follow_init(struct cgroup *cgroup, pid_t init, struct error *err)
+{
+	struct cgroup_directory *directory = cgroup && cgroup->unified ? cgroup_v2_directory(cgroup) : NULL;
+	struct memberships memberships = { 0 };
+	const char *file;
+
+	if (!directory || takes_processes(directory))
+		return 0;
+	file = arena_printf(cgroup->arena, "/proc/%d/cgroup", init);
+	if (read_memberships(cgroup->arena, file, &memberships, err) < 0)
+		return -1;
+	for (size_t i = 0; i < memberships.count; i++)
+		if (!*memberships.items[i].controllers)
+			lead(cgroup, directory, clean_path(cgroup->arena, memberships.items[i].own));
 	return 0;
 }

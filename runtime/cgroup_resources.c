@@ -34,6 +34,19 @@ bool cgroup_devices_matter(const struct cgroup *cgroup)
 	return !file || fscanf(file, "%u %u %u", &inside, &outside, &count) != 3 || count == UINT32_MAX;
 }
 
+int cgroup_apply_pids(struct cgroup *cgroup, const struct oci_pids *pids, struct error *err)
+{
+	int64_t limit = pids ? pids->limit.value : 0;
+
+	if (!pids || !pids->limit.set)
+		return 0;
+	if (limit < 0)
+		return cgroup_set(cgroup, "pids", "pids.max", "pids.limit", err, "max");
+	/* The specification wants 0 to be a limit. For what is in the cgroup 1 is the same; 0 would keep CLONE_INTO_CGROUP
+	 * from putting the first process in. */
+	return cgroup_set(cgroup, "pids", "pids.max", "pids.limit", err, "%" PRId64, limit ? limit : 1);
+}
+
 static int apply_hugepage(struct cgroup *cgroup, const struct oci_hugepage_limit *limit, size_t index,
 	bool v2, struct error *err)
 {

@@ -14,24 +14,46 @@ static bool is_given(int64_t value)
 	return value != 0;
 }
 
-int cgroup_v1_inherit_cpuset(const char *path, struct error *err)
+/* The directory above; -1 at the top of what is mounted. */
+static int open_parent(const struct cgroup_hierarchy *hierarchy, int directory, const char *path)
+{
+	return strlen(path) > strlen(hierarchy->mount_point)
+		       ? openat(directory, "..", O_PATH | O_DIRECTORY | O_CLOEXEC)
+		       : -1;
+}
+
+static bool inherit(const struct cgroup_hierarchy *hierarchy, char *path, const char *file)
+{
+	_cleanup_close_ int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int parent = open_parent(hierarchy, directory, path);
+	char text[4096], *slash = strrchr(path, '/');
+	bool done;
+
+	if (!cgroup_read(directory, file, text, sizeof(text)))
+		return false;
+	if (*text || parent < 0)
+		return true; /* cgroup.clone_children is on */
+	if (!cgroup_read(parent, file, text, sizeof(text)))
+		return false;
+	if (!*text) {
+		*slash = '\0';
+		done = inherit(hierarchy, path, file) && cgroup_read(parent, file, text, sizeof(text));
+		*slash = '/';
+		if (!done)
+			return false;
+	}
+	return cgroup_write(directory, file, text);
+}
+
+int cgroup_v1_inherit_cpuset(const struct cgroup_hierarchy *hierarchy, const char *path, struct error *err)
 {
 	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
-	_cleanup_close_ int directory = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int parent =
-		directory < 0 ? -1 : openat(directory, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	char text[4096];
+	_cleanup_free_ char *copy = strdup(path);
 
-	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		if (!cgroup_read(directory, files[i], text, sizeof(text)))
-			return error_set(err, errno, "cannot read %s/%s", path, files[i]);
-		if (*text)
-			continue; /* cgroup.clone_children is on */
-		if (!cgroup_read(parent, files[i], text, sizeof(text)) ||
-			!cgroup_write(directory, files[i], text))
+	for (size_t i = 0; copy && i < ARRAY_SIZE(files); i++)
+		if (!inherit(hierarchy, copy, files[i]))
 			return error_set(err, errno, "cannot give %s/%s its parent's value", path, files[i]);
-	}
-	return 0;
+	return copy ? 0 : error_set(err, ENOMEM, "cannot make the cgroup %s", path);
 }
 
 static int set_memory_limit(struct cgroup *cgroup, int64_t limit, struct error *err)
@@ -157,6 +179,26 @@ static int apply_bandwidth(struct cgroup *cgroup, const struct oci_cpu *cpu, str
 	return burst_set ? 0 : cgroup_set(cgroup, "cpu", "cpu.cfs_burst_us", "cpu.burst", err, "%s", burst);
 }
 
+/* As with the quota, what does not go with the value that holds is tried again after the other one. */
+static int apply_realtime(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+{
+	bool period_set = !is_given(cpu->realtime_period.value),
+	     has_runtime = is_given(cpu->realtime_runtime.value);
+	char period[32];
+
+	snprintf(period, sizeof(period), "%" PRIu64, cpu->realtime_period.value);
+	period_set = period_set || cgroup_try(cgroup, "cpu", "cpu.rt_period_us", period);
+	if (!period_set && !(errno == EINVAL && has_runtime))
+		return cgroup_set_failed(
+			cgroup, "cpu", "cpu.rt_period_us", "cpu.realtimePeriod", period, err);
+	if (has_runtime && cgroup_set(cgroup, "cpu", "cpu.rt_runtime_us", "cpu.realtimeRuntime", err,
+				   "%" PRId64, cpu->realtime_runtime.value) < 0)
+		return -1;
+	return period_set ? 0
+			  : cgroup_set(cgroup, "cpu", "cpu.rt_period_us", "cpu.realtimePeriod", err, "%s",
+				    period);
+}
+
 static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
 {
 	if (!cpu)
@@ -173,13 +215,7 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct er
 		return -1;
 	if (apply_bandwidth(cgroup, cpu, err) < 0)
 		return -1;
-	if (is_given(cpu->realtime_period.value) &&
-		cgroup_set(cgroup, "cpu", "cpu.rt_period_us", "cpu.realtimePeriod", err, "%" PRIu64,
-			cpu->realtime_period.value) < 0)
-		return -1;
-	if (is_given(cpu->realtime_runtime.value) &&
-		cgroup_set(cgroup, "cpu", "cpu.rt_runtime_us", "cpu.realtimeRuntime", err, "%" PRId64,
-			cpu->realtime_runtime.value) < 0)
+	if (apply_realtime(cgroup, cpu, err) < 0)
 		return -1;
 	if (cpu->cpus && *cpu->cpus &&
 		cgroup_set(cgroup, "cpuset", "cpuset.cpus", "cpu.cpus", err, "%s", cpu->cpus) < 0)
@@ -187,15 +223,6 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct er
 	if (cpu->mems && *cpu->mems)
 		return cgroup_set(cgroup, "cpuset", "cpuset.mems", "cpu.mems", err, "%s", cpu->mems);
 	return 0;
-}
-
-static int apply_pids(struct cgroup *cgroup, const struct oci_pids *pids, struct error *err)
-{
-	if (!pids || !is_given(pids->limit.value))
-		return 0;
-	if (pids->limit.value < 0)
-		return cgroup_set(cgroup, "pids", "pids.max", "pids.limit", err, "max");
-	return cgroup_set(cgroup, "pids", "pids.max", "pids.limit", err, "%" PRId64, pids->limit.value);
 }
 
 static int apply_throttle(struct cgroup *cgroup, const oci_throttle_list *list, const char *file,
@@ -328,7 +355,7 @@ int cgroup_v1_apply(
 	if (!resources)
 		return 0;
 	if (apply_memory(cgroup, resources->memory, err) < 0 || apply_cpu(cgroup, resources->cpu, err) < 0 ||
-		apply_pids(cgroup, resources->pids, err) < 0 ||
+		cgroup_apply_pids(cgroup, resources->pids, err) < 0 ||
 		apply_block_io(cgroup, resources->block_io, err) < 0 ||
 		apply_network(cgroup, resources->network, err) < 0 ||
 		cgroup_apply_hugepages(cgroup, resources, err) < 0 ||

@@ -197,15 +197,6 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct er
 	return 0;
 }
 
-static int apply_pids(struct cgroup *cgroup, const struct oci_pids *pids, struct error *err)
-{
-	if (!pids || pids->limit.value == 0) /* engines write 0 for "not limited" */
-		return 0;
-	if (pids->limit.value < 0)
-		return cgroup_set(cgroup, "pids", "pids.max", "pids.limit", err, "max");
-	return cgroup_set(cgroup, "pids", "pids.max", "pids.limit", err, "%" PRId64, pids->limit.value);
-}
-
 /* 10 … 1000 become 1 … 10000; BFQ takes 1 … 1000 as they are. */
 static unsigned int io_weight(unsigned int weight, bool bfq)
 {
@@ -301,7 +292,7 @@ int cgroup_v2_apply(
 		return error_set(err, 0,
 			"linux.resources.network: cgroup v2 has neither net_cls nor net_prio; leave it out");
 	if (apply_memory(cgroup, resources->memory, err) < 0 || apply_cpu(cgroup, resources->cpu, err) < 0 ||
-		apply_pids(cgroup, resources->pids, err) < 0 ||
+		cgroup_apply_pids(cgroup, resources->pids, err) < 0 ||
 		apply_block_io(cgroup, resources->block_io, err) < 0 ||
 		cgroup_apply_hugepages(cgroup, resources, err) < 0 ||
 		cgroup_apply_rdma(cgroup, resources, err) < 0)

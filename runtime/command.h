@@ -4,6 +4,7 @@
 
 #include "runtime/cgroup.h"
 #include "runtime/command_line.h"
+#include "runtime/state.h"
 #include "spec/arena.h"
 #include "spec/error.h"
 
@@ -38,8 +39,16 @@ command_function command_create, command_run, command_start;
 command_function command_exec;
 command_function command_state, command_list, command_ps, command_net;
 command_function command_kill, command_delete, command_pause, command_resume;
-command_function command_update;
+command_function command_update, command_events;
 command_function command_spec, command_features, command_check, command_version, command_help;
+
+/* A container that exists. */
+struct listed {
+	struct state *state;
+	struct cgroup *cgroup;
+	enum container_status status;
+};
+int command_look_up(struct invocation_context *context, const char *id, struct listed *listed);
 
 /* Parses the command's words: 0; 1 when help was asked for and has been printed; -1 with an error. `options` may be NULL.
  * `rest` as positional_before_rest in command_line.h. */

@@ -4,19 +4,24 @@
 #include "spec/cleanup.h"
 
 struct create_options {
-	const char *bundle, *console_socket, *pid_file;
+	const char *bundle, *config, *console_socket, *pid_file, *pidfd_socket;
 	struct optional_uint64 preserve_fds;
-	bool no_pivot, no_new_keyring, detach, keep;
+	bool no_pivot, no_new_keyring, no_subreaper, detach, keep;
 };
 
 #define CREATE(member, ...) OPTION(struct create_options, member, __VA_ARGS__)
 #define OPTIONS_OF_BOTH                                                                                    \
 	CREATE(bundle, "bundle", 'b', STRING, "DIRECTORY", "the bundle (default: the working directory)"), \
+		CREATE(config, "config", 0, STRING, "FILE", "instead of the bundle's config.json"),        \
 		CREATE(console_socket, "console-socket", 0, STRING, "SOCKET", "send the terminal there"),  \
 		CREATE(pid_file, "pid-file", 0, STRING, "FILE", "write the first process's pid there"),    \
+		CREATE(pidfd_socket, "pidfd-socket", 0, STRING, "SOCKET",                                  \
+			"send a pidfd of the first process there"),                                        \
 		CREATE(preserve_fds, "preserve-fds", 0, UNSIGNED, "N", "pass on N fds, from 3"),           \
 		CREATE(no_pivot, "no-pivot", 0, FLAG, NULL,                                                \
 			"move the root instead of pivot_root (for a ramdisk)"),                            \
+		CREATE(no_subreaper, "no-subreaper", 0, FLAG, NULL,                                        \
+			"do not become a subreaper, which fence never does"),                              \
 		CREATE(no_new_keyring, "no-new-keyring", 0, FLAG, NULL, "keep the caller's session keyring")
 
 static const struct option create_options[] = { OPTIONS_OF_BOTH };
@@ -35,8 +40,10 @@ static struct container_options container_options(const struct invocation_contex
 		.root = context->global->root,
 		.id = arguments->items[0],
 		.bundle = options->bundle,
+		.config = options->config,
 		.console_socket = options->console_socket,
 		.pid_file = options->pid_file,
+		.pidfd_socket = options->pidfd_socket,
 		.preserve_fds = (unsigned int)options->preserve_fds.value,
 		.detach = options->detach,
 		.no_pivot = options->no_pivot,

@@ -8,9 +8,10 @@
 enum { EXEC_FAILED = 255 }; /* as crun and runc: 1 might be the program's own */
 
 struct exec_words {
-	const char *process_file, *console_socket, *pid_file, *cwd, *user, *process_label, *apparmor;
+	const char *process_file, *console_socket, *pid_file, *pidfd_socket, *cwd, *user, *process_label,
+		*apparmor;
 	struct string_list env, capabilities;
-	struct string_list additional_gids;
+	struct string_list additional_gids, cgroups;
 	struct optional_uint64 preserve_fds;
 	bool tty, detach, no_new_privs, ignore_paused;
 	struct string_list arguments;
@@ -30,6 +31,9 @@ static const struct option exec_options[] = {
 	EXEC(apparmor, "apparmor", 0, STRING, "PROFILE", "AppArmor profile"),
 	EXEC(detach, "detach", 'd', FLAG, NULL, "return when it runs"),
 	EXEC(pid_file, "pid-file", 0, STRING, "FILE", "write its pid there"),
+	EXEC(pidfd_socket, "pidfd-socket", 0, STRING, "SOCKET", "send a pidfd of it there"),
+	EXEC(cgroups, "cgroup", 0, LIST, "[CONTROLLER,…:]PATH",
+		"run it there, below the container's cgroup (v2) or those of the controllers (v1)"),
 	EXEC(console_socket, "console-socket", 0, STRING, "SOCKET", "send the terminal there"),
 	EXEC(preserve_fds, "preserve-fds", 0, UNSIGNED, "N", "pass on N fds, from 3"),
 	EXEC(ignore_paused, "ignore-paused", 0, FLAG, NULL, "even if the container is paused"),
@@ -110,9 +114,19 @@ static void add_words(struct arena *arena, struct string_list *list, const struc
 	*list = (struct string_list){ items, list->count + words->count };
 }
 
+static bool has_word(const struct string_list *list, const char *word)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (strcmp(list->items[i], word) == 0)
+			return true;
+	return false;
+}
+
+/* Ambient too where the container's are inheritable: else a program run as an ordinary user would not have them. */
 static void add_capabilities(
 	struct arena *arena, struct oci_process *process, const struct string_list *names)
 {
+	struct string_list ambient = { 0 };
 	struct oci_capabilities *capabilities = arena_alloc(arena, sizeof(*capabilities));
 
 	if (process->capabilities)
@@ -120,6 +134,11 @@ static void add_capabilities(
 	add_words(arena, &capabilities->bounding, names);
 	add_words(arena, &capabilities->effective, names);
 	add_words(arena, &capabilities->permitted, names);
+	for (size_t i = 0; i < names->count; i++)
+		if (has_word(&capabilities->inheritable, names->items[i]))
+			*(const char **)arena_push(arena, &ambient.items, &ambient.count,
+				sizeof(*ambient.items)) = names->items[i];
+	add_words(arena, &capabilities->ambient, &ambient);
 	process->capabilities = capabilities;
 }
 
@@ -193,6 +212,8 @@ int command_exec(struct invocation_context *context)
 		.id = arguments.items[0],
 		.console_socket = words.console_socket,
 		.pid_file = words.pid_file,
+		.pidfd_socket = words.pidfd_socket,
+		.cgroups = words.cgroups,
 		.preserve_fds = (unsigned int)words.preserve_fds.value,
 		.detach = words.detach,
 		.ignore_paused = words.ignore_paused,

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 struct cursor {
 	struct arena *arena;
@@ -57,6 +58,29 @@ static int store_number(const struct option *option, const char *value, void *sl
 	return 0;
 }
 
+/* Units are powers of 1024, whatever follows the letter: "50m", "50MB", "50MiB". */
+static int store_size(
+	const struct option *option, const char *value, struct optional_int64 *size, struct error *err)
+{
+	static const char units[] = "kmgtp";
+	const char *unit;
+	char *end;
+
+	errno = 0;
+	*size = (struct optional_int64){ true, strtoll(value, &end, 10) };
+	unit = *end ? strchr(units, *end | 0x20) : NULL;
+	if (unit)
+		end++;
+	for (const char *step = units; unit && step <= unit; step++)
+		if (__builtin_mul_overflow(size->value, 1024, &size->value))
+			errno = ERANGE;
+	if (errno || end == value ||
+		(*end && strcasecmp(end, "b") != 0 && !(unit && strcasecmp(end, "ib") == 0)))
+		return error_set(
+			err, 0, "--%s: \"%s\" is not a size such as 52428800 or 50M", option->name, value);
+	return 0;
+}
+
 static int store_choice(const struct option *option, const char *value, void *slot, struct error *err)
 {
 	size_t count;
@@ -91,6 +115,8 @@ static int store(struct arena *arena, const struct match *match, const char *val
 	case OPTION_UNSIGNED:
 	case OPTION_INTEGER:
 		return store_number(match->option, value, match->slot, err);
+	case OPTION_SIZE:
+		return store_size(match->option, value, match->slot, err);
 	case OPTION_LIST:
 		*(const char **)arena_push(arena, &list->items, &list->count, sizeof(*list->items)) = value;
 		return 0;

@@ -11,6 +11,7 @@ enum option_kind {
 	OPTION_STRING,	 /* const char * */
 	OPTION_UNSIGNED, /* struct optional_uint64 */
 	OPTION_INTEGER,	 /* struct optional_int64 */
+	OPTION_SIZE,	 /* struct optional_int64: bytes, also "50M"; -1 */
 	OPTION_LIST,	 /* struct string_list: may be given repeatedly */
 	OPTION_CHOICE,	 /* int: the index in `choices` */
 };

@@ -10,13 +10,7 @@ static const char *const container_only[] = { "CONTAINER", NULL };
 static const char *const formats[] = { "table", "json", NULL };
 enum format { FORMAT_TABLE, FORMAT_JSON };
 
-struct listed {
-	struct state *state;
-	struct cgroup *cgroup;
-	enum container_status status;
-};
-
-static int look_up(struct invocation_context *context, const char *id, struct listed *listed)
+int command_look_up(struct invocation_context *context, const char *id, struct listed *listed)
 {
 	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
 
@@ -64,9 +58,38 @@ int command_state(struct invocation_context *context)
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	if (look_up(context, arguments.items[0], &listed) < 0)
+	if (command_look_up(context, arguments.items[0], &listed) < 0)
 		return -1;
 	print_json(context->arena, state_json(context->arena, &listed));
+	return 0;
+}
+
+static int compare_words(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* Sorted. A directory that --root names must be there; the default one is made by the first container. */
+static int list_ids(struct invocation_context *context, struct string_list *ids)
+{
+	_cleanup_closedir_ DIR *directory = NULL;
+	const char *root = context->global->root;
+	struct dirent *entry;
+
+	*ids = (struct string_list){ 0 };
+	if (!root && state_root(context->arena, NULL, &root, &context->err) < 0)
+		return -1;
+	directory = opendir(root);
+	if (!directory)
+		return errno == ENOENT && !context->global->root
+			       ? 0
+			       : error_set(&context->err, errno, "cannot read %s", root);
+	while ((entry = readdir(directory)))
+		if (entry->d_name[0] != '.')
+			*(const char **)arena_push(context->arena, &ids->items, &ids->count,
+				sizeof(*ids->items)) = arena_strdup(context->arena, entry->d_name);
+	if (ids->count)
+		qsort(ids->items, ids->count, sizeof(*ids->items), compare_words);
 	return 0;
 }
 
@@ -85,7 +108,7 @@ static void list_one(
 	struct listed listed;
 
 	/* One that is just being made, or removed, is not listed. */
-	if (look_up(context, id, &listed) < 0)
+	if (command_look_up(context, id, &listed) < 0)
 		return;
 	if (quiet)
 		puts(id);
@@ -106,64 +129,21 @@ int command_list(struct invocation_context *context)
 			.choices = formats),
 		OPTION(__typeof__(options), quiet, "quiet", 'q', FLAG, NULL, "only the ids"),
 	};
-	_cleanup_closedir_ DIR *directory = NULL;
-	struct string_list arguments;
+	struct string_list arguments, ids;
 	struct json *all = json_new_array(context->arena);
-	struct dirent *entry;
-	const char *root;
+	size_t length;
 	int result = COMMAND_PARSE(context, table, &options, NULL, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	if (state_root(context->arena, context->global->root, &root, &context->err) < 0)
+	if (list_ids(context, &ids) < 0)
 		return -1;
-	directory = opendir(root);
-	if (!directory && errno != ENOENT)
-		return error_set(&context->err, errno, "cannot read %s", root);
 	if (!options.quiet && options.format == FORMAT_TABLE)
 		printf("%-24s %-10s %-9s %-32s %-31s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",
 			"OWNER");
-	while (directory && (entry = readdir(directory)))
-		if (entry->d_name[0] != '.')
-			list_one(context, entry->d_name, options.format, options.quiet, all);
+	for (size_t i = 0; i < ids.count; i++)
+		list_one(context, ids.items[i], options.format, options.quiet, all);
 	if (!options.quiet && options.format == FORMAT_JSON)
-		print_json(context->arena, all);
-	return 0;
-}
-
-int command_ps(struct invocation_context *context)
-{
-	struct {
-		int format;
-	} options = { 0 };
-	const struct option table[] = {
-		OPTION(__typeof__(options), format, "format", 'f', CHOICE, "table|json", "how to print it",
-			.choices = formats),
-	};
-	struct json *all = json_new_array(context->arena);
-	struct string_list arguments;
-	struct listed listed;
-	pid_t *pids;
-	size_t count;
-	int result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
-
-	if (result != 0)
-		return result < 0 ? -1 : 0;
-	if (look_up(context, arguments.items[0], &listed) < 0)
-		return -1;
-	if (!listed.cgroup)
-		return error_set(
-			&context->err, 0, "the container has no cgroup that would tell its processes");
-	if (cgroup_processes(context->arena, listed.cgroup, &pids, &count, &context->err) < 0)
-		return -1;
-	if (options.format == FORMAT_TABLE)
-		puts("PID");
-	for (size_t i = 0; i < count; i++)
-		if (options.format == FORMAT_JSON)
-			json_append(context->arena, all, json_new_integer(context->arena, pids[i]));
-		else
-			printf("%d\n", pids[i]);
-	if (options.format == FORMAT_JSON)
-		print_json(context->arena, all);
+		puts(json_format(context->arena, all, false, &length));
 	return 0;
 }

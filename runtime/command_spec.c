@@ -37,7 +37,7 @@ static const char template_text[] =
 	"\"size=65536k\"]},"
 	"{\"destination\":\"/dev/"
 	"pts\",\"type\":\"devpts\",\"source\":\"devpts\",\"options\":[\"nosuid\",\"noexec\",\"newinstance\","
-	"\"ptmxmode=0666\",\"mode=0620\"]},"
+	"\"ptmxmode=0666\",\"mode=0620\",\"gid=5\"]},"
 	"{\"destination\":\"/dev/"
 	"shm\",\"type\":\"tmpfs\",\"source\":\"shm\",\"options\":[\"nosuid\",\"noexec\",\"nodev\","
 	"\"mode=1777\",\"size=65536k\"]},"
@@ -50,8 +50,7 @@ static const char template_text[] =
 	"\"relatime\",\"ro\"]}],"
 	"\"linux\":{\"resources\":{\"devices\":[{\"allow\":false,\"access\":\"rwm\"}]},"
 	"\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"network\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},{"
-	"\"type\":\"mount\"},"
-	"{\"type\":\"cgroup\"}],"
+	"\"type\":\"mount\"}],"
 	"\"maskedPaths\":[\"/proc/acpi\",\"/proc/asound\",\"/proc/kcore\",\"/proc/keys\",\"/proc/"
 	"latency_stats\","
 	"\"/proc/timer_list\",\"/proc/timer_stats\",\"/proc/sched_debug\",\"/sys/firmware\",\"/proc/scsi\"],"
@@ -69,13 +68,33 @@ static struct json *one_mapping(struct arena *arena, uint32_t host_id)
 	return list;
 }
 
+static void add_namespace(struct arena *arena, struct json *config, const char *type)
+{
+	struct json *namespace = json_new_object(arena);
+
+	json_set(arena, namespace, "type", json_new_string(arena, type));
+	json_append(arena, json_get(json_get(config, "linux"), "namespaces"), namespace);
+}
+
+/* gid=5, which is not mapped. */
+static void drop_tty_group(struct json *mounts)
+{
+	for (size_t i = 0; i < mounts->array.count; i++) {
+		struct json *options = json_get(mounts->array.items[i], "options");
+		size_t last = options ? options->array.count - 1 : 0;
+
+		if (options && strcmp(options->array.items[last]->string, "gid=5") == 0)
+			options->array.count = last;
+	}
+}
+
 /* A user namespace of one id, the user's own; no limits, which would need a cgroup. */
 static void make_rootless(struct arena *arena, struct json *config)
 {
-	struct json *linux = json_get(config, "linux"), *user = json_new_object(arena);
+	struct json *linux = json_get(config, "linux");
 
-	json_set(arena, user, "type", json_new_string(arena, "user"));
-	json_append(arena, json_get(linux, "namespaces"), user);
+	add_namespace(arena, config, "user");
+	drop_tty_group(json_get(config, "mounts"));
 	json_set(arena, linux, "uidMappings", one_mapping(arena, geteuid()));
 	json_set(arena, linux, "gidMappings", one_mapping(arena, getegid()));
 	json_set(arena, linux, "resources", json_new_object(arena));
@@ -91,6 +110,9 @@ static int write_template(struct arena *arena, const struct template_options *op
 	if (json_parse(arena, template_text, strlen(template_text), "template", JSON_STRICT, &config, err) <
 		0)
 		return -1;
+	/* As crun and runc: on v1 and hybrid hosts programs look for their cgroups by the host's paths. */
+	if (cgroup_host_is_unified())
+		add_namespace(arena, config, "cgroup");
 	if (options->rootless)
 		make_rootless(arena, config);
 	text = json_format(arena, config, true, &length);

@@ -7,7 +7,7 @@
 
 struct update_words {
 	const char *resources, *cpus, *mems;
-	struct optional_uint64 blkio_weight, cpu_period, cpu_rt_period, cpu_share;
+	struct optional_uint64 blkio_weight, cpu_burst, cpu_period, cpu_rt_period, cpu_share;
 	struct optional_int64 cpu_quota, cpu_rt_runtime, cpu_idle, memory, reservation, swap, kernel,
 		kernel_tcp, pids;
 };
@@ -19,6 +19,7 @@ static const struct option update_options[] = {
 	UPDATE(blkio_weight, "blkio-weight", 0, UNSIGNED, "N", "weight of block i/o, 10 to 1000"),
 	UPDATE(cpu_period, "cpu-period", 0, UNSIGNED, "MICROSECONDS", "the period of --cpu-quota"),
 	UPDATE(cpu_quota, "cpu-quota", 0, INTEGER, "MICROSECONDS", "CPU time in a period"),
+	UPDATE(cpu_burst, "cpu-burst", 0, UNSIGNED, "MICROSECONDS", "unused CPU time that may be saved up"),
 	UPDATE(cpu_share, "cpu-share", 0, UNSIGNED, "N", "weight of CPU time"),
 	UPDATE(cpu_rt_period, "cpu-rt-period", 0, UNSIGNED, "MICROSECONDS", "the period of --cpu-rt-runtime"),
 	UPDATE(cpu_rt_runtime, "cpu-rt-runtime", 0, INTEGER, "MICROSECONDS",
@@ -26,11 +27,11 @@ static const struct option update_options[] = {
 	UPDATE(cpu_idle, "cpu-idle", 0, INTEGER, "0|1", "run only when nobody else wants to"),
 	UPDATE(cpus, "cpuset-cpus", 0, STRING, "LIST", "CPUs to use"),
 	UPDATE(mems, "cpuset-mems", 0, STRING, "LIST", "memory nodes to use"),
-	UPDATE(memory, "memory", 0, INTEGER, "BYTES", "memory"),
-	UPDATE(reservation, "memory-reservation", 0, INTEGER, "BYTES", "memory that is not reclaimed first"),
-	UPDATE(swap, "memory-swap", 0, INTEGER, "BYTES", "memory and swap; -1 is no limit"),
-	UPDATE(kernel, "kernel-memory", 0, INTEGER, "BYTES", "kernel memory"),
-	UPDATE(kernel_tcp, "kernel-memory-tcp", 0, INTEGER, "BYTES", "kernel memory of TCP buffers"),
+	UPDATE(memory, "memory", 0, SIZE, "BYTES", "memory"),
+	UPDATE(reservation, "memory-reservation", 0, SIZE, "BYTES", "memory that is not reclaimed first"),
+	UPDATE(swap, "memory-swap", 0, SIZE, "BYTES", "memory and swap; -1 is no limit"),
+	UPDATE(kernel, "kernel-memory", 0, SIZE, "BYTES", "kernel memory"),
+	UPDATE(kernel_tcp, "kernel-memory-tcp", 0, SIZE, "BYTES", "kernel memory of TCP buffers"),
 	UPDATE(pids, "pids-limit", 0, INTEGER, "N", "number of processes; -1 is no limit"),
 };
 
@@ -67,6 +68,7 @@ static int from_words(struct arena *arena, const struct update_words *words, str
 		.shares = words->cpu_share,
 		.period = words->cpu_period,
 		.quota = words->cpu_quota,
+		.burst = words->cpu_burst,
 		.realtime_period = words->cpu_rt_period,
 		.realtime_runtime = words->cpu_rt_runtime,
 		.idle = words->cpu_idle,

@@ -1,17 +1,17 @@
 /* See console.h. */
 #include "runtime/console.h"
 
+#include "runtime/fd_socket.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/vfs.h>
 #include <linux/magic.h>
 #include <termios.h>
+
+static const char console_option[] = "--console-socket";
 
 static int check_devpts(int master, struct error *err)
 {
@@ -52,6 +52,16 @@ int console_new(int devpts_fd, const struct oci_console_size *size, int *slave_f
 	return steal_fd(&master);
 }
 
+void console_keep_newlines(int slave_fd)
+{
+	struct termios settings;
+
+	if (tcgetattr(slave_fd, &settings) < 0)
+		return;
+	settings.c_oflag &= ~(tcflag_t)ONLCR;
+	tcsetattr(slave_fd, TCSANOW, &settings);
+}
+
 int console_make_controlling(int slave_fd, struct error *err)
 {
 	if (ioctl(slave_fd, TIOCSCTTY, 0) < 0)
@@ -64,46 +74,11 @@ int console_make_controlling(int slave_fd, struct error *err)
 
 int console_connect(const char *socket_path, struct error *err)
 {
-	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	_cleanup_close_ int directory = -1;
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-
-	if (fd < 0)
-		return error_set(err, errno, "cannot make a socket");
-	if (strlen(socket_path) < sizeof(address.sun_path)) {
-		strncpy(address.sun_path, socket_path, sizeof(address.sun_path) - 1);
-	} else {
-		/* The path in an address is short; that of an fd is too. */
-		directory = open(socket_path, O_PATH | O_CLOEXEC);
-		if (directory < 0)
-			return error_set(err, errno, "--console-socket: cannot open %s", socket_path);
-		snprintf(address.sun_path, sizeof(address.sun_path), "/proc/self/fd/%d", directory);
-	}
-	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set(err, errno, "--console-socket: cannot connect to %s", socket_path);
-	return steal_fd(&fd);
+	return fd_socket_connect(console_option, socket_path, err);
 }
 
-int console_send(int socket_fd, int master_fd, const char *name, struct error *err)
+int console_send(int socket_fd, int master_fd, struct error *err)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec part = { (void *)name, strlen(name) };
-	struct msghdr header = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &master_fd, sizeof(int));
-	if (sendmsg(socket_fd, &header, MSG_NOSIGNAL) < 0)
-		return error_set(err, errno, "cannot send the terminal to the console socket");
-	return 0;
+	/* The name is what runc sends; engines do not look at it. */
+	return fd_socket_send(console_option, socket_fd, master_fd, "/dev/ptmx", err);
 }

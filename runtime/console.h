@@ -12,7 +12,8 @@
 int console_new(int devpts_fd, const struct oci_console_size *size, int *slave_fd, struct error *err);
 int console_make_controlling(int slave_fd, struct error *err);	 /* setsid was done; also becomes fds 0–2 */
 int console_connect(const char *socket_path, struct error *err); /* in the parent, before clone */
-int console_send(int socket_fd, int master_fd, const char *name, struct error *err);
+int console_send(int socket_fd, int master_fd, struct error *err);
+void console_keep_newlines(int slave_fd); /* "\n" of a program is not made "\r\n" */
 
 /* `run` and `exec` without a console socket: our terminal goes raw and is copied to and from the master, window size
  * changes follow. Where standard input is no terminal it is copied all the same. */

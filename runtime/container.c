@@ -38,7 +38,7 @@ static int run_poststart(const struct state *state, const struct oci_config *con
 {
 	struct oci_state oci = state_oci(state, CONTAINER_RUNNING);
 
-	return config->hooks ? hooks_run(&config->hooks->poststart, "poststart", &oci, err) : 0;
+	return config->hooks ? hooks_run(&config->hooks->poststart, "poststart", &oci, NULL, err) : 0;
 }
 
 static int run_in_foreground(struct creation *creation, int *exit_status, struct error *err)
@@ -203,6 +203,24 @@ int container_start(struct arena *arena, const char *root, const char *id, struc
 	return -1;
 }
 
+/* Where the first process is not pid 1 of a pid namespace of the container's own, the others do not die with it: as with runc,
+ * killing it is then killing all. */
+static bool outlives_its_init(struct arena *arena, struct existing *existing)
+{
+	const struct oci_namespace *namespace;
+	struct cgroup *cgroup = existing->cgroup;
+	struct error err = { 0 };
+	size_t count;
+	pid_t *pids;
+
+	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, &err) < 0)
+		return false;
+	namespace = oci_namespace_find(existing->config, "pid");
+	if ((namespace && !namespace->path) || cgroup_is_shared(cgroup))
+		return false;
+	return cgroup_processes(arena, cgroup, &pids, &count, &err) == 0 && count > 0;
+}
+
 int container_kill(
 	struct arena *arena, const char *root, const char *id, int signal, bool all, struct error *err)
 {
@@ -211,8 +229,9 @@ int container_kill(
 
 	if (open_existing(arena, root, id, &existing, err) < 0)
 		return -1;
-	/* Processes can outlive the first one when they do not share its pid namespace. */
 	if (all && existing.cgroup)
+		return cgroup_kill(existing.cgroup, signal, err);
+	if (signal == SIGKILL && existing.cgroup && outlives_its_init(arena, &existing))
 		return cgroup_kill(existing.cgroup, signal, err);
 	pidfd = state_pidfd(existing.state);
 	if (pidfd < 0)

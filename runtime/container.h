@@ -14,9 +14,11 @@ struct container_options {
 	const char *root; /* NULL: state_default_root() */
 	const char *id;
 	const char *bundle; /* NULL: the working directory; ignored with `prepare` */
+	const char *config; /* NULL: config.json; below the bundle unless it is absolute */
 	const char *
 		console_socket; /* NULL: none; then a terminal is relayed (foreground) or an error (detached) */
 	const char *pid_file;	/* NULL: none */
+	const char *pidfd_socket;  /* gets the init process; NULL: none */
 	unsigned int preserve_fds; /* fds 3 … 3+n-1 are passed on */
 	bool detach;		   /* container_run(): return when it is started */
 	bool no_pivot;

@@ -5,6 +5,7 @@
 #include "runtime/bundle.h"
 #include "runtime/console.h"
 #include "runtime/engine_policy.h"
+#include "runtime/fd_socket.h"
 #include "runtime/handshake.h"
 #include "runtime/hooks.h"
 #include "runtime/host_mounts.h"
@@ -89,7 +90,9 @@ static int load_bundle(struct creation *creation, struct error *err)
 	if (!absolute)
 		return error_set(err, errno, "cannot find the bundle %s", bundle);
 	creation->state.bundle = arena_strdup(creation->arena, absolute);
-	path = arena_printf(creation->arena, "%s/config.json", creation->state.bundle);
+	path = creation->options->config ? creation->options->config : "config.json";
+	if (path[0] != '/')
+		path = arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
 	if (read_text(path, creation->arena, &creation->config_text, &creation->config_length, err) < 0)
 		return -1;
 	if (json_parse(creation->arena, creation->config_text, creation->config_length, path, JSON_STRICT,
@@ -434,8 +437,8 @@ static int run_hooks(void *data, struct error *err)
 	const struct oci_hooks *hooks = creation->config->hooks;
 	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
 
-	if (hooks_run(&hooks->prestart, "prestart", &state, err) < 0 ||
-		hooks_run(&hooks->create_runtime, "createRuntime", &state, err) < 0)
+	if (hooks_run(&hooks->prestart, "prestart", &state, NULL, err) < 0 ||
+		hooks_run(&hooks->create_runtime, "createRuntime", &state, NULL, err) < 0)
 		return -1;
 	if (handshake_send(creation->child.handshake, MESSAGE_HOOKED, &creation->child.pid,
 		    sizeof(creation->child.pid), -1, err) < 0)
@@ -491,11 +494,14 @@ static void prefer_its_error(struct creation *creation, struct error *err)
 
 static void warn_of_capabilities(const struct creation *creation)
 {
+	const struct oci_capabilities *capabilities = creation->config->process->capabilities;
 	char text[1024];
 
-	if (capabilities_lacking(creation->config->process->capabilities, text, sizeof(text)))
+	if (capabilities_lacking(capabilities, text, sizeof(text)))
 		log_warning(
 			"process.capabilities: this host cannot grant %s; the container runs without", text);
+	if (capabilities_not_ambient(capabilities, text, sizeof(text)))
+		log_warning("can't raise ambient capability %s: not inheritable and permitted", text);
 }
 
 int creation_make(struct creation *creation, struct error *err)
@@ -529,6 +535,8 @@ int creation_make(struct creation *creation, struct error *err)
 	rootfs_close_sources(&creation->rootfs);
 	if (oci_annotation(creation->config, ANNOTATION_PLACEHOLDERS) &&
 		placeholders_identify(creation->arena, creation->directory.root, options->id, err) < 0)
+		return -1;
+	if (fd_socket_pass("--pidfd-socket", options->pidfd_socket, creation->child.pidfd, "pidfd", err) < 0)
 		return -1;
 	return pid_file_write(creation->arena, options->pid_file, creation->child.pid, err);
 }

@@ -3,6 +3,7 @@
 #include "runtime/exec.h"
 
 #include "runtime/console.h"
+#include "runtime/fd_socket.h"
 #include "runtime/handshake.h"
 #include "runtime/idmap.h"
 #include "runtime/launch.h"
@@ -138,7 +139,10 @@ static int enter_cgroup(const struct execution *execution, struct error *err)
 		return -1;
 	if (cgroup_enter(execution->cgroup, execution->in_cgroup, err) < 0)
 		return -1;
-	return affinity ? process_set_cpu_affinity(affinity->final, err) : 0;
+	if (affinity)
+		return process_set_cpu_affinity(affinity->final, err);
+	process_reset_cpu_affinity();
+	return 0;
 }
 
 static int enter(struct execution *execution, struct error *err)
@@ -250,6 +254,19 @@ static int clone_process(struct execution *execution, struct error *err)
 
 static int open_cgroup(struct execution *execution, struct error *err)
 {
+	const struct string_list *places = &execution->options->cgroups;
+
+	if (places->count) {
+		if (!execution->cgroup)
+			return error_set(err, 0, "--cgroup: the container has none");
+		if (cgroup_descend(execution->cgroup, places, err) < 0)
+			return -1;
+		return cgroup_open_entries(execution->cgroup, err) < 0
+			       ? error_wrap(err, "error adding pid to cgroups")
+			       : 0;
+	}
+	if (cgroup_follow_init(execution->cgroup, (pid_t)execution->state->pid.value, err) < 0)
+		return -1;
 	if (cgroup_open_entries(execution->cgroup, err) == 0)
 		return 0;
 	/* A user's container has none where the user may not make one. */
@@ -279,6 +296,9 @@ static int start_process(struct execution *execution, struct error *err)
 		spawn_send_program(&execution->child, err) < 0)
 		return -1;
 	if (spawn_serve(&execution->child, &service, err) < 0)
+		return -1;
+	if (fd_socket_pass("--pidfd-socket", execution->options->pidfd_socket, execution->child.pidfd,
+		    "pidfd", err) < 0)
 		return -1;
 	return pid_file_write(execution->arena, execution->options->pid_file, execution->child.pid, err);
 }

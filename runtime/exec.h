@@ -7,7 +7,8 @@
 
 struct exec_options {
 	const char *root, *id;
-	const char *console_socket, *pid_file; /* NULL: none */
+	const char *console_socket, *pid_file, *pidfd_socket; /* NULL: none */
+	struct string_list cgroups; /* where in the container's cgroup: see cgroup_descend() */
 	unsigned int preserve_fds;
 	bool detach;
 	bool ignore_paused;

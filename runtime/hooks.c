@@ -1,10 +1,12 @@
 /* See hooks.h. The state goes through a memfd: it needs no reader while it is written, and a hook that ignores its
- * standard input costs no SIGPIPE. */
+ * standard input costs no SIGPIPE. So does what the hook says: nobody has to wait for a daemon that it leaves behind. */
 #include "runtime/hooks.h"
 
 #include "spec/cleanup.h"
 
+#include <ctype.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -12,15 +14,22 @@
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 
+static int memory_file(const char *name, struct error *err)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC);
+
+	return fd < 0 ? error_set(err, errno, "cannot make a memory file for a hook") : fd;
+}
+
 int hooks_state_file(const struct oci_state *state, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
-	_cleanup_close_ int fd = memfd_create("state", MFD_CLOEXEC);
+	_cleanup_close_ int fd = memory_file("state", err);
 	size_t length;
 	const char *text = json_format(arena, oci_state_write(arena, state), false, &length);
 
 	if (fd < 0)
-		return error_set(err, errno, "cannot make a memory file for the state");
+		return -1;
 	if (write(fd, text, length) != (ssize_t)length || lseek(fd, 0, SEEK_SET) < 0)
 		return error_set(err, errno, "cannot write the state");
 	return steal_fd(&fd);
@@ -36,70 +45,151 @@ static const char **null_terminated(struct arena *arena, const struct string_lis
 	return items;
 }
 
-/* Between fork and exec; never returns. */
-static void execute(const char *path, const char **args, const char **env, int state_fd)
+/* One hook on its way. */
+struct call {
+	const struct oci_hook *hook;
+	const struct hook_place *place;
+	const char *what; /* for messages */
+	const char **args, **env;
+	int state, output; /* memory files */
+};
+
+/* Between fork and exec. */
+static void __attribute__((noreturn)) execute(const struct call *call)
 {
+	struct error err = { 0 };
 	sigset_t none;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(state_fd, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+	if (dup2(call->state, STDIN_FILENO) < 0 || dup2(call->output, STDOUT_FILENO) < 0 ||
+		dup2(call->output, STDERR_FILENO) < 0)
 		_exit(126);
-	execve(path, (char *const *)args, (char *const *)env);
+	/* A host's hook may have use for what our caller left open (--net-log FD); one of the container's must not have it. A
+	 * seccomp profile may not know the call; then it has been done. */
+	if (call->place)
+		close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+	if (call->place && call->place->enter(call->place->data, &err) < 0) {
+		dprintf(STDERR_FILENO, "%s", err.message);
+		_exit(126);
+	}
+	execve(call->hook->path, (char *const *)call->args, (char *const *)call->env);
 	_exit(errno == ENOENT ? 127 : 126);
 }
 
-static int wait_for(pid_t pid, const struct oci_hook *hook, const char *what, struct error *err)
+/* The end of what it said, in one line. */
+static const char *last_words(int output, char text[static 512])
 {
-	_cleanup_close_ int pidfd = pidfd_open(pid, 0);
-	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
-	int timeout = hook->timeout.set ? (int)hook->timeout.value * 1000 : -1;
-	int status, ready;
+	off_t length = lseek(output, 0, SEEK_END);
+	ssize_t n = pread(output, text, 511, length > 511 ? length - 511 : 0);
 
-	do
-		ready = poll(&poll_fd, 1, timeout);
-	while (ready < 0 && errno == EINTR);
+	while (n > 0 && isspace((unsigned char)text[n - 1]))
+		n--;
+	text[n > 0 ? n : 0] = '\0';
+	for (char *character = text; *character; character++)
+		if (iscntrl((unsigned char)*character))
+			*character = ' ';
+	return text;
+}
+
+static int failed(const struct call *call, const char *how, struct error *err)
+{
+	char text[512];
+
+	last_words(call->output, text);
+	return error_set(err, 0, "%s: %s %s%s%s", call->what, call->hook->path, how, *text ? ": " : "", text);
+}
+
+static int judge(const struct call *call, int status, struct error *err)
+{
+	const char *description = WIFSIGNALED(status) ? sigdescr_np(WTERMSIG(status)) : NULL;
+	char how[128];
+
+	if (WIFSIGNALED(status))
+		snprintf(how, sizeof(how), "was killed by signal %d (%c%s)", WTERMSIG(status),
+			description ? tolower((unsigned char)*description) : '?',
+			description ? description + 1 : "");
+	else
+		snprintf(how, sizeof(how), "ended with status %d%s", WEXITSTATUS(status),
+			WEXITSTATUS(status) == 127 ? ": is it there?" : "");
+	return status ? failed(call, how, err) : 0;
+}
+
+static int wait_for(pid_t pid, const struct call *call, struct error *err)
+{
+	const struct optional_int64 *timeout = &call->hook->timeout;
+	_cleanup_close_ int pidfd = timeout->set ? pidfd_open(pid, 0) : -1;
+	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	int status, ready = 1;
+	char how[64];
+
+	while (pidfd >= 0 && (ready = poll(&poll_fd, 1, (int)timeout->value * 1000)) < 0 && errno == EINTR)
+		;
 	if (ready == 0)
 		kill(pid, SIGKILL);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	if (ready == 0)
-		return error_set(err, 0, "%s: %s did not end in %lld s and was killed", what, hook->path,
-			(long long)hook->timeout.value);
-	if (WIFSIGNALED(status))
-		return error_set(
-			err, 0, "%s: %s was killed by signal %d", what, hook->path, WTERMSIG(status));
-	if (WEXITSTATUS(status) == 127)
-		return error_set(err, 0, "%s: %s ended with status 127: is it there?", what, hook->path);
-	if (WEXITSTATUS(status) != 0)
-		return error_set(
-			err, 0, "%s: %s ended with status %d", what, hook->path, WEXITSTATUS(status));
+	if (ready != 0)
+		return judge(call, status, err);
+	snprintf(how, sizeof(how), "did not end in %lld s and was killed", (long long)timeout->value);
+	return failed(call, how, err);
+}
+
+/* What a hook has to say is for whoever called us. */
+static void pass_on(int output)
+{
+	char text[4096];
+	off_t offset = 0;
+	ssize_t n, written;
+
+	while ((n = pread(output, text, sizeof(text), offset)) > 0) {
+		written = write(STDERR_FILENO, text, (size_t)n);
+		if (written < 0)
+			return;
+		offset += n;
+	}
+}
+
+static int run_one(struct call *call, const struct oci_state *state, struct error *err)
+{
+	/* A file description of its own for each: they share no offset. */
+	_cleanup_close_ int input = hooks_state_file(state, err);
+	_cleanup_close_ int output = input < 0 ? -1 : memory_file("hook output", err);
+	pid_t pid;
+
+	if (output < 0)
+		return error_wrap(err, "%s", call->what);
+	call->state = input;
+	call->output = output;
+	pid = fork();
+	if (pid < 0)
+		return error_set(err, errno, "%s: cannot fork", call->what);
+	if (pid == 0)
+		execute(call);
+	if (wait_for(pid, call, err) < 0)
+		return -1;
+	pass_on(output);
 	return 0;
 }
 
-int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_state *state, struct error *err)
+int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_state *state,
+	const struct hook_place *place, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
-	_cleanup_close_ int state_fd = -1;
+	const char *const *environment = place ? place->environment : NULL;
 
 	for (size_t i = 0; i < hooks->count; i++) {
 		const struct oci_hook *hook = &hooks->items[i];
-		const char **args = null_terminated(arena, &hook->args, hook->path);
-		const char **env = null_terminated(arena, &hook->env, NULL);
-		const char *what = arena_printf(arena, "hook %s[%zu]", name, i);
-		pid_t pid;
+		struct call call = {
+			.hook = hook,
+			.place = place,
+			.what = arena_printf(arena, "error running %s hook #%zu", name, i),
+			.args = null_terminated(arena, &hook->args, hook->path),
+			.env = environment && !hook->env.items ? (const char **)environment
+							       : null_terminated(arena, &hook->env, NULL),
+		};
 
-		/* A file description of its own for each: they share no offset. */
-		close_fd(state_fd);
-		state_fd = hooks_state_file(state, err);
-		if (state_fd < 0)
-			return error_wrap(err, "%s", what);
-		pid = fork();
-		if (pid < 0)
-			return error_set(err, errno, "%s: cannot fork", what);
-		if (pid == 0)
-			execute(hook->path, args, env, state_fd);
-		if (wait_for(pid, hook, what, err) < 0)
+		if (run_one(&call, state, err) < 0)
 			return -1;
 	}
 	return 0;

@@ -1,4 +1,4 @@
-/* Running OCI hooks: each gets the state on its standard input, and its timeout; output goes to our stderr.
+/* Running OCI hooks: each gets the state on its standard input, and its timeout. What it says goes to our stderr, or, when it fails, into the error.
  */
 #pragma once
 
@@ -7,5 +7,13 @@
 /* A descriptor from which a hook reads the state, or -1. */
 int hooks_state_file(const struct oci_state *state, struct error *err);
 
-/* Runs them in order; the first that fails ends it (name: "createRuntime", for messages). */
-int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_state *state, struct error *err);
+/* What is special about those that run in the container, which get none of the fds that we hold. */
+struct hook_place {
+	const char *const *environment;		     /* for a hook that names none */
+	int (*enter)(void *data, struct error *err); /* in the hook's process, last of all */
+	void *data;
+};
+
+/* Runs them in order; the first that fails ends it (name: "createRuntime", for messages). `place` may be NULL. */
+int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_state *state,
+	const struct hook_place *place, struct error *err);

@@ -4,6 +4,7 @@
 #include "runtime/console.h"
 #include "runtime/handshake.h"
 #include "runtime/hooks.h"
+#include "runtime/process.h"
 #include "runtime/spawn.h"
 #include "spec/cleanup.h"
 
@@ -71,6 +72,8 @@ static int enter_cgroup(struct init_context *context, struct error *err)
 {
 	if (cgroup_enter(context->cgroup, context->in_cgroup, err) < 0)
 		return -1;
+	if (context->own_session)
+		process_reset_cpu_affinity();
 	if (!context->namespaces->create_cgroup)
 		return 0;
 	if (unshare(CLONE_NEWCGROUP) < 0)
@@ -120,7 +123,28 @@ static int run_hooks(struct init_context *context, struct error *err)
 	context->state.pid.value = *(pid_t *)(void *)incoming.payload;
 	if (become_opaque(context, true, err) < 0)
 		return -1;
-	return hooks_run(&context->config->hooks->create_container, "createContainer", &context->state, err);
+	/* As with runc, a hook that names files of the rootfs need not know where that is. */
+	if (fchdir(context->rootfs->root_fd) < 0)
+		return error_set(err, errno, "cannot enter the rootfs");
+	return hooks_run(
+		&context->config->hooks->create_container, "createContainer", &context->state, NULL, err);
+}
+
+static int restrict_hook(void *data, struct error *err)
+{
+	return launch_restrict(data, err);
+}
+
+/* Their programs are the container's, and so are held by what holds it. */
+static int run_start_hooks(struct init_context *context, struct error *err)
+{
+	const struct oci_hooks *hooks = context->config->hooks;
+	struct hook_place place = { .enter = restrict_hook, .data = &context->launch };
+
+	if (!hooks || !hooks->start_container.count)
+		return 0;
+	place.environment = (const char *const *)launch_environment(&context->launch);
+	return hooks_run(&hooks->start_container, "startContainer", &context->state, &place, err);
 }
 
 /* The slave, or -1. */
@@ -175,6 +199,39 @@ static int set_up_files(struct init_context *context, struct error *err)
 	return console < 0 ? 0 : console_make_controlling(console, err);
 }
 
+static void end_by_signal(int number)
+{
+	_exit(128 + number);
+}
+
+/* The kernel spares pid 1 every signal that it has no handler for. Execution makes them the default again. */
+static void end_when_asked(void)
+{
+	static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], end_by_signal);
+}
+
+/* It can take long until somebody calls `start`, or for ever: what the caller and the runtime had open is let go of. */
+static void close_others(const struct init_context *context)
+{
+	bool in_order = context->start_fifo < context->start_error;
+	const unsigned int kept[] = {
+		(unsigned int)(in_order ? context->start_fifo : context->start_error),
+		(unsigned int)(in_order ? context->start_error : context->start_fifo),
+	};
+	unsigned int next = launch_first_free_fd(&context->launch);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
+		if (kept[i] > next)
+			close_range(next, kept[i] - 1, 0);
+		if (kept[i] >= next)
+			next = kept[i] + 1;
+	}
+	close_range(next, ~0U, 0);
+}
+
 /* `start` opens the fifo to write one byte, and sees it close at exec. */
 static int wait_for_start(struct init_context *context, struct error *err)
 {
@@ -183,9 +240,11 @@ static int wait_for_start(struct init_context *context, struct error *err)
 
 	if (context->start_fifo < 0)
 		return 0;
+	end_when_asked();
 	if (handshake_send(context->handshake, MESSAGE_READY, NULL, 0, -1, err) < 0)
 		return -1;
 	context->handshake = context->launch.handshake = close_fd(context->handshake);
+	close_others(context);
 	do
 		length = read(context->start_fifo, &byte, 1);
 	while (length < 0 && errno == EINTR);
@@ -207,8 +266,7 @@ static int run(struct init_context *context, struct error *err)
 	if (launch_settle(&context->launch, err) < 0 || wait_for_start(context, err) < 0 ||
 		launch_check_program(context->launch.process, err) < 0)
 		return -1;
-	if (context->config->hooks && hooks_run(&context->config->hooks->start_container, "startContainer",
-					      &context->state, err) < 0)
+	if (run_start_hooks(context, err) < 0)
 		return -1;
 	return launch_execute(&context->launch, err);
 }

@@ -1,6 +1,7 @@
 /* See launch.h. */
 #include "runtime/launch.h"
 
+#include "runtime/environment.h"
 #include "runtime/handshake.h"
 #include "runtime/landlock.h"
 #include "runtime/process.h"
@@ -17,8 +18,6 @@
 
 enum { FIRST_FREE_FD = 3 };
 
-#define LISTEN_PID "LISTEN_PID="
-
 unsigned int launch_listen_fds(void)
 {
 	const char *count = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
@@ -26,6 +25,11 @@ unsigned int launch_listen_fds(void)
 	if (!count || !pid || strtol(pid, NULL, 10) != getpid())
 		return 0;
 	return (unsigned int)strtoul(count, NULL, 10);
+}
+
+unsigned int launch_first_free_fd(const struct launch *launch)
+{
+	return FIRST_FREE_FD + launch->preserve_fds + launch->listen_fds;
 }
 
 void launch_reset_signals(void)
@@ -61,11 +65,11 @@ int launch_outside_rootfs(const struct launch *launch, struct error *err)
 	return process_set_labels(launch->process, err);
 }
 
-/* So that a user who is not root can reopen /dev/stdout. Where it may not be changed, it stays as it is. */
+/* So that a user who is not root can reopen /dev/stdout. Where it may not be changed, it stays as it is. A terminal's group is
+ * that of all terminals (gid=5 of devpts), for programs that write to other users. */
 static void give_standard_streams(const struct oci_user *user)
 {
 	uid_t uid = user && user->uid.set ? user->uid.value : 0;
-	gid_t gid = user && user->gid.set ? user->gid.value : 0;
 	struct stat status;
 
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
@@ -73,7 +77,7 @@ static void give_standard_streams(const struct oci_user *user)
 			continue;
 		if (S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3))
 			continue; /* /dev/null may be the host's own */
-		if (fchown(fd, uid, gid) < 0)
+		if (fchown(fd, uid, (gid_t)-1) < 0)
 			continue;
 	}
 }
@@ -177,9 +181,7 @@ static int set_attributes(const struct launch *launch, struct error *err)
  * know close_range(2). */
 static int close_on_execute(const struct launch *launch, struct error *err)
 {
-	unsigned int first_closed = FIRST_FREE_FD + launch->preserve_fds + launch->listen_fds;
-
-	if (close_range(first_closed, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
+	if (close_range(launch_first_free_fd(launch), ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return error_set(err, errno, "cannot mark the other fds to be closed");
 	return 0;
 }
@@ -207,61 +209,6 @@ int launch_settle(struct launch *launch, struct error *err)
 		process_find_executable(process->args.items[0], &process->env, &launch->executable, err) < 0)
 		return program_fault(launch, err);
 	return 0;
-}
-
-/* HOME of /etc/passwd, in the container: "name:password:uid:gid:comment:home:shell". */
-static char *home_directory(struct arena *arena, uid_t uid)
-{
-	_cleanup_fclose_ FILE *file = fopen("/etc/passwd", "re");
-	_cleanup_free_ char *line = NULL;
-	size_t size = 0;
-
-	while (file && getline(&line, &size, file) > 0) {
-		char *fields[6], *rest = line;
-		size_t count = 0;
-
-		while (count < ARRAY_SIZE(fields) && (fields[count] = strsep(&rest, ":")))
-			count++;
-		if (count == ARRAY_SIZE(fields) && *fields[2] && strtoul(fields[2], NULL, 10) == uid &&
-			*fields[5])
-			return arena_strdup(arena, fields[5]);
-	}
-	return arena_strdup(arena, "/");
-}
-
-static bool has_variable(const struct string_list *env, const char *name)
-{
-	size_t length = strlen(name);
-
-	for (size_t i = 0; i < env->count; i++)
-		if (strncmp(env->items[i], name, length) == 0 && env->items[i][length] == '=')
-			return true;
-	return false;
-}
-
-static char **environment(const struct launch *launch)
-{
-	const struct string_list *env = &launch->process->env;
-	const char **items = arena_array(launch->arena, env->count + 4, sizeof(*items));
-	size_t n = env->count;
-
-	if (n)
-		memcpy(items, env->items, n * sizeof(*items));
-	if (!has_variable(env, "HOME"))
-		items[n++] = arena_printf(launch->arena, "HOME=%s", home_directory(launch->arena, getuid()));
-	if (launch->listen_fds > 0) {
-		items[n++] = arena_printf(launch->arena, "LISTEN_FDS=%u", launch->listen_fds);
-		items[n++] = LISTEN_PID;
-	}
-	return (char **)items;
-}
-
-/* Only the process that will execute the program knows its pid. */
-static void name_listener(const struct launch *launch, char **env)
-{
-	for (; launch->listen_fds > 0 && *env; env++)
-		if (strcmp(*env, LISTEN_PID) == 0)
-			*env = arena_printf(launch->arena, LISTEN_PID "%d", getpid());
 }
 
 static char **arguments(const struct launch *launch)
@@ -292,23 +239,33 @@ static int execute(void *data, struct error *err)
 {
 	const struct execution *execution = data;
 	struct launch *launch = execution->launch;
-
 	if (tie_to_parent(launch, err) < 0)
 		return -1;
-	name_listener(launch, execution->env);
+	environment_name_listener(launch->arena, execution->env);
 	execve(launch->executable, execution->args, execution->env);
 	error_set(err, errno, "cannot execute %s", launch->executable);
 	return program_fault(launch, err);
 }
 
-int launch_execute(struct launch *launch, struct error *err)
+int launch_restrict(struct launch *launch, struct error *err)
 {
-	struct execution execution = { launch, arguments(launch), environment(launch) };
 	const char *landlock = oci_annotation(launch->config, ANNOTATION_LANDLOCK);
 
 	if (landlock && landlock_apply(landlock, err) < 0)
 		return -1;
-	if (seccomp_is_late(launch) && load_seccomp(launch, err) < 0)
+	return seccomp_is_late(launch) ? load_seccomp(launch, err) : 0;
+}
+
+char **launch_environment(const struct launch *launch)
+{
+	return environment_make(launch->arena, &launch->process->env, launch->listen_fds);
+}
+
+int launch_execute(struct launch *launch, struct error *err)
+{
+	struct execution execution = { launch, arguments(launch), launch_environment(launch) };
+
+	if (launch_restrict(launch, err) < 0)
 		return -1;
 	if (launch->reaper)
 		return tie_to_parent(launch, err) < 0 ? -1 : reaper_run(execute, &execution, err);

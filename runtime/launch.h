@@ -38,8 +38,15 @@ void launch_reset_signals(void);
 
 /* A container can be created without a program, but not started. */
 int launch_check_program(const struct oci_process *process, struct error *err);
+unsigned int launch_first_free_fd(const struct launch *launch); /* above those that the program gets */
+
 int launch_outside_rootfs(const struct launch *launch, struct error *err);
 int launch_settle(struct launch *launch, struct error *err);
+
+/* Landlock, and the seccomp filter unless settle() has loaded it: also for a startContainer hook, in its own process. */
+int launch_restrict(struct launch *launch, struct error *err);
+
+char **launch_environment(const struct launch *launch); /* NULL-terminated */
 
 /* Does not return if all goes well, except in the process that runs the command of a container with a reaper: never. */
 int launch_execute(struct launch *launch, struct error *err);

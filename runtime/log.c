@@ -68,21 +68,36 @@ static void write_line(int fd, const char *line)
 	(void)written; /* there is nowhere to report it */
 }
 
+/* For programs that collect it: JSON, or the "key=value" form that is also runc's text. */
+static void format_record(char line[static LINE_MAX_LENGTH], const char *level, const char *message)
+{
+	static const char *const forms[] = {
+		[LOG_TEXT] = "time=\"%3$s\" level=%2$s msg=\"%1$s\"\n",
+		[LOG_JSON] = "{\"msg\":\"%1$s\",\"level\":\"%2$s\",\"time\":\"%3$s\"}\n",
+	};
+	char escaped[LINE_MAX_LENGTH - 128], now[64];
+
+	format_time(now, sizeof(now));
+	escape(escaped, sizeof(escaped), message);
+	snprintf(line, LINE_MAX_LENGTH, forms[log_target.format], escaped, level, now);
+}
+
+/* With a file, standard error is left to what the caller must see: errors. */
 static void emit(const char *level, const char *message)
 {
-	char escaped[LINE_MAX_LENGTH - 128], line[LINE_MAX_LENGTH], now[64];
-	bool is_error = strcmp(level, "error") == 0;
+	bool is_error = strcmp(level, "error") == 0, has_file = log_target.fd >= 0;
+	char line[LINE_MAX_LENGTH];
 
-	snprintf(line, sizeof(line), "fence: %s%s%s\n", is_error ? "" : level, is_error ? "" : ": ", message);
-	if (log_target.format == LOG_JSON) {
-		format_time(now, sizeof(now));
-		escape(escaped, sizeof(escaped), message);
-		snprintf(line, sizeof(line), "{\"msg\":\"%s\",\"level\":\"%s\",\"time\":\"%s\"}\n", escaped,
-			level, now);
-	}
-	write_line(STDERR_FILENO, line);
-	if (log_target.fd >= 0)
+	if (has_file || log_target.format == LOG_JSON)
+		format_record(line, level, message);
+	if (has_file)
 		write_line(log_target.fd, line);
+	if (has_file && !is_error)
+		return;
+	if (log_target.format == LOG_TEXT)
+		snprintf(line, sizeof(line), "fence: %s%s%s\n", is_error ? "" : level, is_error ? "" : ": ",
+			message);
+	write_line(STDERR_FILENO, line);
 }
 
 void log_error(const struct error *err)

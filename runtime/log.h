@@ -1,4 +1,5 @@
-/* Where messages go: standard error, and the file of --log, as text or as one JSON object a line.
+/* Where messages go: standard error, and the file of --log, as text or as one JSON object a line. With such a file only errors
+ * go to standard error as well.
  *
  * Only main() and the commands log; everything below returns a struct error. Engines parse the JSON lines.
  */

@@ -20,7 +20,7 @@ static const char *const log_formats[] = { "text", "json", NULL };
 #define GLOBAL(member, ...) OPTION(struct global_options, member, __VA_ARGS__)
 const struct option global_options[] = {
 	GLOBAL(root, "root", 0, STRING, "DIRECTORY", "where the state of containers is kept"),
-	GLOBAL(log, "log", 0, STRING, "FILE", "append messages to this file too"),
+	GLOBAL(log, "log", 0, STRING, "FILE", "append messages to this file; errors go to both"),
 	GLOBAL(log_format, "log-format", 0, CHOICE, "text|json", "how messages are written",
 		.choices = log_formats),
 	GLOBAL(debug, "debug", 0, FLAG, NULL, "more messages"),

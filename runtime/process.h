@@ -7,15 +7,17 @@
 #include "spec/oci.h"
 
 /* Capabilities. Sets are applied in two steps since the bounding set can only be cut with CAP_SETPCAP, and the
- * others only after the uid is final: drop_bounding, process_set_user, apply. NULL means none at all. An unknown name is an
- * error; one that this kernel, or our own bounding set, lacks cannot be granted and is left out, with a warning by the
- * caller: the specification's wish, so that an engine's defaults work on a host that gives less. */
+ * others only after the uid is final: drop_bounding, process_set_user, apply. NULL means none at all. One that is unknown, or
+ * that this kernel or our own bounding set lacks, cannot be granted and is left out, with a warning by the caller: the
+ * specification's wish, so that an engine's defaults work on a host that gives less. */
 int capabilities_drop_bounding(const struct oci_capabilities *capabilities, struct error *err);
 int capabilities_apply(const struct oci_capabilities *capabilities, struct error *err);
 const char *const *capability_names(size_t *count); /* those that this kernel knows: for `features` */
 
 /* True if some of those asked for cannot be granted; their names go to `text`, "CAP_A, CAP_B", for the warning. */
 bool capabilities_lacking(const struct oci_capabilities *capabilities, char *text, size_t size);
+/* The same for those that are to be ambient but are not inheritable and permitted, without which the kernel refuses it. */
+bool capabilities_not_ambient(const struct oci_capabilities *capabilities, char *text, size_t size);
 
 /* setgroups, setgid, setuid (with PR_SET_KEEPCAPS: permitted stays, effective is emptied for a user that is not root),
  * umask. `user` NULL is root. `can_set_groups` false: one mapped group, or /proc/PID/setgroups denied. */
@@ -36,6 +38,8 @@ int process_set_io_priority(const struct oci_process *process, struct error *err
 int process_set_personality(const struct oci_personality *personality, struct error *err);
 int process_set_memory_policy(const struct oci_memory_policy *policy, struct error *err);
 int process_set_cpu_affinity(const char *cpus, struct error *err); /* NULL or "": nothing */
+/* To all CPUs of its cpuset: a container is not bound to those that the engine happens to be bound to. */
+void process_reset_cpu_affinity(void);
 
 /* AppArmor, SELinux: on exec. Needs the container's /proc. */
 int process_set_labels(const struct oci_process *process, struct error *err);

@@ -258,3 +258,13 @@ int process_set_cpu_affinity(const char *cpus, struct error *err)
 			errno == EINVAL ? " (none of them is in the container's cpuset)" : "");
 	return 0;
 }
+
+void process_reset_cpu_affinity(void)
+{
+	struct number_set all;
+
+	memset(&all, 0xff, sizeof(all));
+	/* Where a sandbox around us refuses it, what we have is kept: it allows less. */
+	if (sched_setaffinity(0, sizeof(all.bits), (const cpu_set_t *)all.bits) < 0)
+		errno = 0;
+}

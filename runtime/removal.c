@@ -18,7 +18,7 @@ static void run_poststop(const struct state *state, const struct oci_config *con
 		for (size_t i = 0; i < config->hooks->poststop.count; i++) {
 			oci_hook_list one = { &config->hooks->poststop.items[i], 1 };
 
-			if (hooks_run(&one, "poststop", &oci, &err) < 0)
+			if (hooks_run(&one, "poststop", &oci, NULL, &err) < 0)
 				log_warning("%s", err.message);
 		}
 }

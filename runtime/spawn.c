@@ -192,7 +192,10 @@ int spawn_open_console(int handshake, int console_socket, int devpts_fd, const s
 
 	if (master < 0)
 		return -1;
-	if (console_socket >= 0 && console_send(console_socket, master, "/dev/ptmx", err) < 0)
+	/* What we relay to a file or a pipe should look as the program wrote it. */
+	if (console_socket < 0 && !isatty(STDOUT_FILENO))
+		console_keep_newlines(slave);
+	if (console_socket >= 0 && console_send(console_socket, master, err) < 0)
 		return -1;
 	if (console_socket < 0 && handshake_send(handshake, MESSAGE_CONSOLE, NULL, 0, master, err) < 0)
 		return -1;

@@ -52,7 +52,7 @@ static const struct field cpu_fields[] = {
 static const struct object_type cpu_type = OCI_TYPE(struct oci_cpu, cpu_fields);
 
 static const struct field pids_fields[] = {
-	FIELD(struct oci_pids, limit, "limit", INT64, .required = true),
+	FIELD(struct oci_pids, limit, "limit", INT64),
 };
 static const struct object_type pids_type = OCI_TYPE(struct oci_pids, pids_fields);
 

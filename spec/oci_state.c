@@ -8,8 +8,8 @@ static const char *const statuses[] = { "creating", "created", "running", "stopp
 static const struct field state_fields[] = {
 	FIELD(struct oci_state, oci_version, "ociVersion", STRING, .required = true),
 	FIELD(struct oci_state, id, "id", STRING, .required = true, .nonempty = true),
-	FIELD(struct oci_state, status, "status", STRING, .required = true, .allowed = statuses),
 	FIELD(struct oci_state, pid, "pid", INT64, .has_range = true, .minimum = 0, .maximum = INT32_MAX),
+	FIELD(struct oci_state, status, "status", STRING, .required = true, .allowed = statuses),
 	FIELD(struct oci_state, bundle, "bundle", STRING, .required = true, .check = oci_check_absolute),
 	FIELD(struct oci_state, annotations, "annotations", STRING_MAP),
 };

@@ -98,6 +98,38 @@ teardown() {
 	holds pids pids.max pids.max max
 }
 
+@test "no process more than the first: a limit of 0 is one" {
+	make_bundle '.linux.resources.pids.limit = 0'
+	edit_config --arg path "/$ID" '.linux.cgroupsPath = $path'
+	bundle_args sh -c 'echo first; cat /dev/null; echo second'
+	fails run_bundle
+	has first
+	hasnt second
+}
+
+@test "a frozen cgroup that was there is refused and left, not entered for ever" {
+	local freezer=$CGROUP/freezer/$ID state=freezer.state frozen=FROZEN
+	! unified || { freezer=$CGROUP/$ID state=cgroup.freeze frozen=1; }
+	mkdir "$freezer"
+	echo "$frozen" >"$freezer/$state"
+	fails create
+	output=$(cat "$TEST_DIR/create.log")
+	has "container's cgroup unexpectedly frozen"
+	[ "$(cat "$freezer/$state")" = "$frozen" ]
+	rmdir "$freezer"
+	[ -z "$(find "$CGROUP" -type d -name "$ID")" ] || complain 'a cgroup is left'
+}
+
+@test "on v1, below a cpuset that an engine made and left empty" {
+	! unified || skip 'cgroup v2 has no empty cpusets'
+	mkdir "$CGROUP/cpuset/$ID"
+	create '.linux.cgroupsPath = "/'"$ID"'/inner/most"'
+	[ -n "$(cat "$CGROUP/cpuset/$ID/inner/most/cpuset.cpus")" ]
+	remove
+	find "$CGROUP" -depth -type d -name inner -path "*/$ID/inner" -exec rmdir {} \;
+	find "$CGROUP" -depth -type d -name "$ID" -exec rmdir {} \;
+}
+
 @test "CPU" {
 	create '.linux.resources.cpu = { shares: 512, quota: 50000, period: 100000, cpus: "0", mems: "0" }'
 	if unified; then

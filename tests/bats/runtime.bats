@@ -325,7 +325,7 @@ hook_filter() {
 	for kind in prestart createRuntime createContainer; do
 		waiting_bundle ".hooks.$kind = [{ path: \"/bin/false\" }]"
 		fails oci create --bundle "$BUNDLE" "$ID"
-		has "hook $kind[0]: /bin/false ended with status 1"
+		has "error running $kind hook #0: /bin/false ended with status 1"
 		fails oci state "$ID"
 	done
 	waiting_bundle '.hooks.createRuntime = [{ path: "/bin/sleep", args: ["sleep", "60"], timeout: 1 }]'
@@ -337,14 +337,33 @@ hook_filter() {
 	waiting_bundle '.hooks.startContainer = [{ path: "/bin/false" }]'
 	starts oci create --bundle "$BUNDLE" "$ID"
 	fails oci start "$ID"
-	has 'hook startContainer[0]'
+	has 'error running startContainer hook #0'
 	runs oci delete --force "$ID"
 	waiting_bundle '.hooks.poststart = [{ path: "/bin/false" }]'
 	starts oci create --bundle "$BUNDLE" "$ID"
 	fails oci start "$ID"
-	has 'hook poststart[0]'
+	has 'poststart hook #0'
 	is_stopped
 	runs oci delete "$ID"
+	assert_nothing_left
+}
+
+@test "a hook that fails has its last words in the error; one in the container is held as the container is" {
+	waiting_bundle '.hooks.createRuntime = [{ path: "/bin/sh", args: ["sh", "-c", "echo one; echo why >&2; exit 3"] }]'
+	fails oci create --bundle "$BUNDLE" "$ID"
+	has 'error running createRuntime hook #0: /bin/sh ended with status 3: one why'
+	waiting_bundle '.hooks.createRuntime = [{ path: "/bin/sh", args: ["sh", "-c", "echo fine"] }] |
+		.hooks.createContainer = [{ path: "/bin/sh", args: ["sh", "-c", "echo created >made"] }] |
+		.hooks.startContainer = [{ path: "/bin/sh", args: ["sh", "-c", "echo $ONE >/one; ls /proc/self/fd >/fds; mkdir /denied; true"] }] |
+		.process.env += ["ONE=1"] | .linux.seccomp = { defaultAction: "SCMP_ACT_ALLOW",
+			syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO" }] }'
+	bundle_args true
+	runs in_host sh -c 'exec 7</dev/null && exec "$@"' sh "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	has fine
+	[ "$(cat "$BUNDLE/rootfs/made")" = created ]
+	[ "$(cat "$BUNDLE/rootfs/one")" = 1 ]
+	[ "$(wc -l <"$BUNDLE/rootfs/fds")" = 4 ]
+	absent "$BUNDLE/rootfs/denied"
 	assert_nothing_left
 }
 

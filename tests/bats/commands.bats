@@ -1,0 +1,227 @@
+# Commands and options that crun and runc have, beyond the life cycle itself: what engines and people read from them.
+load helpers
+
+oci() {
+	fence --root "$STATE" "$@"
+}
+
+# A container that runs and waits. running [JQ-FILTER…]
+running() {
+	make_bundle "$@"
+	bundle_args sh -c 'exec tail -f /dev/null'
+	oci run --detach --bundle "$BUNDLE" "$ID" >/dev/null 2>&1
+}
+
+teardown() {
+	oci delete --force "$ID" 2>/dev/null || true
+	common_teardown
+}
+
+pid_of() {
+	oci state "$ID" | jq .pid
+}
+
+stopped() {
+	[ "$(oci state "$ID" | jq -r .status)" = stopped ]
+}
+
+# receive SOCKET COMMAND: a server that takes one fd, and does what COMMAND (Python) says with `fd`.
+receive() {
+	start receiver /usr/bin/python3 -c 'import array, os, signal, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); c = s.accept()[0]
+fds = array.array("i"); data, ancillary, *_ = c.recvmsg(100, socket.CMSG_SPACE(4))
+fds.frombytes(ancillary[0][2]); fd = fds[0]
+exec(sys.argv[2])' "$1" "$2"
+	wait_until test -S "$1"
+}
+
+@test "spec: a template that runs, for this host and for a user" {
+	runs oci spec
+	mkdir rootfs && busybox_root rootfs
+	[ "$(jq '[.linux.namespaces[].type] | index("cgroup") == null' config.json)" = "$([ -e /sys/fs/cgroup/cgroup.controllers ] && echo false || echo true)" ]
+	jq -e '.mounts[] | select(.type == "devpts") | .options | index("gid=5")' config.json
+	jq '.process.args = ["true"]' config.json >other.json
+	runs oci run --config other.json "$ID"
+	runs as_user "$FENCE" spec --rootless --file -
+	[ "$(jq '.mounts[] | select(.type == "devpts") | .options | index("gid=5")' <<<"$output")" = null ]
+}
+
+@test "list is sorted, and as JSON on one line; a root that is not there is an error only if it was named" {
+	running
+	cp -a "$STATE/$ID" "$STATE/a-first"
+	runs oci list --quiet
+	is "a-first"$'\n'"$ID"
+	runs oci list --format json
+	[ "${#lines[@]}" -eq 1 ]
+	[ "$(jq -r '.[1].id' <<<"$output")" = "$ID" ]
+	rm -rf "$STATE/a-first"
+	fails fence --root "$TEST_DIR/nowhere" list
+	has nowhere
+	absent "$TEST_DIR/nowhere"
+}
+
+@test "ps shows the container's processes as ps does, with options of its own" {
+	running
+	runs oci ps "$ID"
+	[ "${#lines[@]}" -eq 2 ]
+	[[ ${lines[0]} == UID*PID*PPID*CMD ]]
+	has "tail -f /dev/null"
+	runs oci ps "$ID" -o pid,args
+	[ "${#lines[@]}" -eq 2 ]
+	has "$(pid_of)"
+	fails oci ps "$ID" -o args
+	has 'no column PID'
+	runs oci ps --format json "$ID"
+	[ "$(jq -c . <<<"$output")" = "[$(pid_of)]" ]
+}
+
+@test "--pidfd-socket gets the process, of create, run and exec" {
+	make_bundle
+	bundle_args tail -f /dev/null
+	receive "$PWD/created" 'signal.pidfd_send_signal(fd, signal.SIGTERM)'
+	oci create --bundle "$BUNDLE" --pidfd-socket "$PWD/created" "$ID" >/dev/null 2>&1
+	wait_until stopped # also pid 1, which waits for `start`, goes when it is asked
+	oci delete "$ID"
+	receive "$PWD/run" 'signal.pidfd_send_signal(fd, signal.SIGKILL)'
+	oci run --detach --bundle "$BUNDLE" --pidfd-socket "$PWD/run" "$ID" >/dev/null 2>&1
+	wait_until stopped
+	oci delete "$ID"
+	running
+	receive "$PWD/exec" 'signal.pidfd_send_signal(fd, signal.SIGKILL)'
+	exits 137 oci exec --pidfd-socket "$PWD/exec" "$ID" tail -f /dev/null
+	fails oci exec --pidfd-socket "$PWD/nobody" "$ID" true
+	has --pidfd-socket
+}
+
+@test "what waits for start holds nothing of the caller's or the runtime's" {
+	local target
+	make_bundle
+	bundle_args tail -f /dev/null
+	in_host sh -c 'exec 7<"$1" && shift && exec "$@"' sh "$BUNDLE/config.json" "$FENCE" --root "$STATE" create --bundle "$BUNDLE" "$ID" \
+		>/dev/null 2>&1
+	for target in $(find "/proc/$(pid_of)/fd" -type l -printf '%f:%l\n'); do
+		case $target in
+		[012]:* | *:"$STATE/$ID"/exec.fifo | *:"$STATE/$ID"/start.error) ;;
+		*) echo "it holds $target" >&2 && return 1 ;;
+		esac
+	done
+}
+
+@test "create and run take another config than config.json" {
+	make_bundle
+	mv "$BUNDLE/config.json" "$BUNDLE/other.json"
+	runs oci run --bundle "$BUNDLE" --config other.json "$ID"
+	mv "$BUNDLE/other.json" "$TEST_DIR/other.json"
+	runs oci run --no-subreaper --bundle "$BUNDLE" --config "$TEST_DIR/other.json" "$ID"
+}
+
+@test "killing a container that shares the host's pid namespace kills all of it" {
+	make_bundle '.linux.namespaces |= map(select(.type != "pid"))'
+	bundle_args sh -c 'setsid tail -f /dev/null & setsid tail -f /dev/null & exec tail -f /dev/null'
+	oci run --detach --bundle "$BUNDLE" "$ID" >/dev/null 2>&1
+	wait_until test "$(oci ps --format json "$ID" | jq length)" -eq 3
+	# Also when the first one has gone already.
+	kill -KILL "$(pid_of)"
+	wait_until stopped
+	runs oci kill "$ID" KILL
+	wait_until test "$(oci ps --format json "$ID" | jq length)" -eq 0
+	fails oci kill "$ID" KILL
+	has 'container not running'
+	runs oci kill --all "$ID" KILL
+	runs oci delete "$ID"
+	assert_nothing_left
+}
+
+@test "--log: a line of time, level and message for each; standard error keeps the errors" {
+	make_bundle
+	runs oci --debug --log "$PWD/log" run --bundle "$BUNDLE" "$ID"
+	is ''
+	grep -q '^time="20.*Z" level=debug msg="' log
+	fails oci --log "$PWD/log" state no-such-container
+	has 'container does not exist'
+	grep -q 'level=error msg="container does not exist' log
+}
+
+@test "update: sizes with a unit, burst, and no limit" {
+	running '.linux.resources = { memory: { limit: 33554432 }, cpu: { quota: 50000, period: 100000 } }'
+	runs oci update --memory 50M --cpu-burst 1000 "$ID"
+	local limit
+	limit=$(find /sys/fs/cgroup -path "*/$ID/memory.limit_in_bytes" -o -path "*/$ID/memory.max" | head -n 1)
+	[ "$(cat "$limit")" = 52428800 ]
+	runs oci update --memory 40MiB "$ID"
+	[ "$(cat "$limit")" = 41943040 ]
+	cat /sys/fs/cgroup/{cpu,.}/"$ID"/cpu.{cfs_burst_us,max.burst} 2>/dev/null | grep -qx 1000
+	fails oci update --memory 50X "$ID"
+	has 'is not a size'
+}
+
+@test "exec --cgroup: below the container's own, never out of it" {
+	local place below
+	running
+	fails oci exec --cgroup .. "$ID" true
+	has 'bad sub cgroup path'
+	fails oci exec --cgroup nowhere "$ID" true
+	has 'No such file or directory'
+	fails oci exec --cgroup no-such-controller:/ "$ID" true
+	has 'unknown controller'
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		place=/sys/fs/cgroup/$ID below=inner
+	else
+		place=/sys/fs/cgroup/pids/$ID below=pids:inner
+	fi
+	mkdir "$place/inner"
+	runs oci exec --cgroup "$below" "$ID" sh -c 'cat /proc/self/cgroup'
+	grep -q "/$ID/inner$" <<<"$output" || complain 'it should be in the inner cgroup'
+	runs oci exec --cgroup / "$ID" cat /proc/self/cgroup
+	hasnt inner
+	runs oci exec "$ID" cat /proc/self/cgroup
+	hasnt inner
+}
+
+@test "exec on v2 goes where the first process went, when the container's cgroup takes none" {
+	[ -e /sys/fs/cgroup/cgroup.controllers ] || skip 'this host has no pure cgroup v2'
+	running
+	mkdir "/sys/fs/cgroup/$ID/inner"
+	pid_of >"/sys/fs/cgroup/$ID/inner/cgroup.procs"
+	echo +pids >"/sys/fs/cgroup/$ID/cgroup.subtree_control"
+	runs oci exec "$ID" cat /proc/self/cgroup
+	has "/$ID/inner"
+}
+
+@test "a container is not bound to the CPUs that its engine is bound to; a command is" {
+	[ "$(nproc)" -gt 1 ] || skip 'this host has one CPU'
+	local all
+	all=$(sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status)
+	make_bundle
+	bundle_args sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status
+	runs in_host taskset -c 0 "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	is "$all"
+	runs in_host taskset -c 0 "$FENCE" -- sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status
+	is 0
+	running
+	runs in_host taskset -c 0 "$FENCE" --root "$STATE" exec "$ID" sed -n 's/^Cpus_allowed_list:\t//p' /proc/self/status
+	is "$all"
+}
+
+@test "a terminal's output that goes to a pipe is as the program wrote it" {
+	make_bundle '.process.terminal = true'
+	bundle_args printf 'one\ntwo\n'
+	runs oci run --bundle "$BUNDLE" "$ID"
+	is $'one\ntwo'
+	running
+	runs oci exec --tty "$ID" printf 'one\ntwo\n'
+	is $'one\ntwo'
+}
+
+@test "the environment: a later setting replaces an earlier one, HOME is never empty" {
+	make_bundle '.process.env = ["PATH=/bin", "ONE=1", "TWO=2", "ONE=3", "HOME="]'
+	bundle_args env
+	runs oci run --bundle "$BUNDLE" "$ID"
+	is $'PATH=/bin\nONE=3\nTWO=2\nHOME=/root'
+}
+
+@test "exec --cap makes ambient what the container may inherit" {
+	running '.process.capabilities |= (.inheritable = ["CAP_KILL", "CAP_CHOWN"] | .bounding += ["CAP_CHOWN"])'
+	runs oci exec --user 1000 --cap CAP_CHOWN --cap CAP_SYSLOG "$ID" grep ^CapAmb /proc/self/status
+	has $'CapAmb:\t0000000000000001'
+}
