@@ -107,6 +107,7 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 			inside.tun_missing.message);
 	config->tun_fd = inside.tun_fd;
 	config->tun_offload = inside.tun_offload;
+	config->tun_udp_offload = inside.tun_udp_offload;
 	config->mtu = inside.mtu;
 	config->listener_fd = inside.listener_fd;
 	config->inner_socket = inside.inner_socket;

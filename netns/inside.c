@@ -122,6 +122,7 @@ static int make_tun(
 
 	inside->tun_fd = tun->fd;
 	inside->tun_offload = tun->offload;
+	inside->tun_udp_offload = tun->udp_offload;
 	inside->mtu = tun->offload ? MTU_WITH_OFFLOAD : MTU_WITHOUT;
 	if (address_tun(netlink, link, ipv6, err) < 0 ||
 		netlink_link_up(netlink, link, (unsigned int)inside->mtu, err) < 0 ||

@@ -21,7 +21,7 @@ struct inside_request {
 
 struct inside {
 	int tun_fd; /* or -1 */
-	bool tun_offload;
+	bool tun_offload, tun_udp_offload;
 	int mtu;
 	int listener_fd;	  /* without TUN; or -1 */
 	int inner_socket;	  /* to the helper; or -1 */

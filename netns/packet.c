@@ -69,6 +69,7 @@ static bool parse_ipv4(struct packet *packet, const uint8_t *bytes, size_t lengt
 	if (total < header || total > length)
 		return false;
 	fragment = get16(bytes + 6);
+	packet->dont_fragment = fragment & 0x4000;
 	packet->more_fragments = fragment & 0x2000;
 	packet->fragment_offset = (uint16_t)((fragment & 0x1fff) * 8);
 	packet->fragment = packet->more_fragments || packet->fragment_offset;
@@ -127,6 +128,7 @@ static bool parse_ipv6(struct packet *packet, const uint8_t *bytes, size_t lengt
 	payload = get16(bytes + 4);
 	if (payload > length - IPV6_HEADER)
 		return false;
+	packet->dont_fragment = true;
 	packet->protocol = bytes[6];
 	memcpy(&packet->source.v6, bytes + 8, 16);
 	memcpy(&packet->destination.v6, bytes + 24, 16);
@@ -282,7 +284,7 @@ static uint8_t *put_ipv6(uint8_t *transport, size_t length, const struct endpoin
 	return header;
 }
 
-static uint8_t *put_ip(uint8_t *transport, size_t length, const struct endpoint *source,
+uint8_t *packet_put_ip(uint8_t *transport, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, uint8_t protocol)
 {
 	return source->family == AF_INET ? put_ipv4(transport, length, source, destination, protocol)
@@ -357,7 +359,7 @@ uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *
 	memcpy(header + TCP_HEADER, options, options_length);
 	put_checksum(header + 16, header, total, sum_pseudo_header(source, destination, IPPROTO_TCP, total),
 		checksum);
-	return put_ip(header, total, source, destination, IPPROTO_TCP);
+	return packet_put_ip(header, total, source, destination, IPPROTO_TCP);
 }
 
 uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *source,
@@ -371,7 +373,7 @@ uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *
 	put16(header + 4, (uint32_t)total);
 	put_checksum(header + 6, header, total, sum_pseudo_header(source, destination, IPPROTO_UDP, total),
 		checksum);
-	return put_ip(header, total, source, destination, IPPROTO_UDP);
+	return packet_put_ip(header, total, source, destination, IPPROTO_UDP);
 }
 
 uint8_t *packet_put_icmp(
@@ -382,7 +384,7 @@ uint8_t *packet_put_icmp(
 	uint64_t pseudo = v4 ? 0 : sum_pseudo_header(source, destination, protocol, length);
 
 	put_checksum(payload + 2, payload, length, pseudo, CHECKSUM_WHOLE);
-	return put_ip(payload, length, source, destination, protocol);
+	return packet_put_ip(payload, length, source, destination, protocol);
 }
 
 size_t packet_tcp_overhead(sa_family_t family)

@@ -32,6 +32,7 @@ struct packet {
 	bool fragment;		  /* a part of a datagram; the transport's fields are not read */
 	uint16_t fragment_offset; /* in bytes */
 	bool more_fragments;
+	bool dont_fragment; /* on its way */
 	uint32_t identification;
 	struct endpoint source, destination; /* ports: TCP and UDP */
 	const uint8_t *network;		     /* the whole packet */
@@ -60,6 +61,10 @@ uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *
 /* `payload` holds the whole ICMP message; its checksum is computed here. */
 uint8_t *packet_put_icmp(
 	uint8_t *payload, size_t length, const struct endpoint *source, const struct endpoint *destination);
+
+/* Only the IP header, before a transport's. */
+uint8_t *packet_put_ip(uint8_t *transport, size_t length, const struct endpoint *source,
+	const struct endpoint *destination, uint8_t protocol);
 
 /* The size of the headers that packet_put_tcp() writes for a segment without options. */
 size_t packet_tcp_overhead(sa_family_t family);

@@ -6,6 +6,7 @@
 #include "netns/dns.h"
 #include "netns/flows.h"
 #include "netns/forward.h"
+#include "netns/fragments.h"
 #include "netns/icmp.h"
 #include "netns/listener.h"
 #include "netns/loop.h"
@@ -36,6 +37,7 @@ struct relay {
 	struct tcp *tcp;
 	struct udp *udp;
 	struct tunnel *tunnel;
+	struct fragments *fragments;
 	struct listener *listener;
 	struct forwards *forwards;
 	struct residents *residents;
@@ -60,14 +62,14 @@ static bool is_bogus(const struct endpoint *address)
 static void sort_packet(void *data, const struct packet *packet, size_t segment)
 {
 	struct relay *relay = data;
+	struct packet whole;
 
 	if (is_bogus(&packet->source) || is_bogus(&packet->destination))
 		return;
 	if (packet->fragment) {
-		/* The rule: no reassembly. Only the first part may be answered, and it is, so that the sender does not wait. */
-		if (packet->fragment_offset == 0)
-			icmp_unreachable(relay->tunnel, packet, UNREACHABLE_PROHIBITED);
-		return;
+		if (!fragments_take(relay->fragments, packet, &whole))
+			return;
+		packet = &whole;
 	}
 	switch (packet->protocol) {
 	case IPPROTO_TCP:
@@ -87,7 +89,10 @@ static void sort_packet(void *data, const struct packet *packet, size_t segment)
 
 static void flush_flows(void *data)
 {
-	tcp_flush(((struct relay *)data)->tcp);
+	struct relay *relay = data;
+
+	udp_flush(relay->udp);
+	tcp_flush(relay->tcp);
 }
 
 static void drain(struct timer *timer)
@@ -138,6 +143,9 @@ static int make_tunnel(struct relay *relay, struct error *err)
 		relay->descriptors / 8, err);
 	if (!relay->udp)
 		return -1;
+	relay->fragments = fragments_new(relay->loop);
+	if (!relay->fragments)
+		return error_set(err, errno, "cannot make the table of fragments");
 	relay->tunnel = tunnel_new(relay->loop, relay->config, &handlers, err);
 	if (!relay->tunnel)
 		return -1;
@@ -195,6 +203,7 @@ static void free_parts(struct relay *relay)
 	tcp_free(relay->tcp);
 	udp_free(relay->udp);
 	tunnel_free(relay->tunnel);
+	fragments_free(relay->fragments);
 	dns_free(relay->dns);
 	dialer_free(relay->dialer);
 	flows_free(relay->config->flows);

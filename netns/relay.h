@@ -36,8 +36,9 @@ struct inbound {
 };
 
 struct relay_config {
-	int tun_fd;	  /* or -1 */
-	bool tun_offload; /* vnet header, TSO and checksum offload are on */
+	int tun_fd;	      /* or -1 */
+	bool tun_offload;     /* vnet header, TSO and checksum offload are on */
+	bool tun_udp_offload; /* USO, too */
 	int mtu;
 	int listener_fd; /* the SOCKS5 listener inside, without TUN; or -1 */
 	int unix_door; /* to the helper that connects to proxies behind Unix sockets, or -1: see unix_door.h */

@@ -23,7 +23,7 @@ struct tunnel {
 	struct watch watch;
 	struct loop *loop;
 	struct tunnel_handlers handlers;
-	bool offload;
+	bool offload, udp_offload;
 	int mtu;
 	uint8_t in[BUFFER_SIZE] __attribute__((aligned(64)));
 	uint8_t out[BUFFER_SIZE] __attribute__((aligned(64)));
@@ -83,6 +83,7 @@ struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
 	tunnel->loop = loop;
 	tunnel->handlers = *handlers;
 	tunnel->offload = config->tun_offload;
+	tunnel->udp_offload = config->tun_udp_offload;
 	tunnel->mtu = config->mtu;
 	if (loop_add(loop, &tunnel->watch, EPOLLIN, err) < 0) {
 		free(tunnel);
@@ -150,19 +151,45 @@ bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint
 	return write_packet(tunnel, start, headers + length, &header);
 }
 
-bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
-	const struct endpoint *destination)
+static bool send_udp(struct tunnel *tunnel, uint8_t *payload, size_t length, size_t segment,
+	const struct endpoint *source, const struct endpoint *destination)
 {
-	uint8_t *payload = tunnel_payload(tunnel);
 	uint8_t *start = packet_put_udp(
 		payload, length, source, destination, tunnel->offload ? CHECKSUM_PARTIAL : CHECKSUM_WHOLE);
+	size_t headers = (size_t)(payload - start);
 	struct virtio_net_hdr header = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
 		.csum_start = source->family == AF_INET ? 20 : 40,
 		.csum_offset = 6,
 	};
 
-	return write_packet(tunnel, start, (size_t)(payload - start) + length, &header);
+	if (segment) {
+		header.gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+		header.gso_size = (uint16_t)segment;
+		header.hdr_len = (uint16_t)headers;
+	}
+	return write_packet(tunnel, start, headers + length, &header);
+}
+
+bool tunnel_send_udp_train(struct tunnel *tunnel, uint8_t *payload, size_t length, size_t segment,
+	const struct endpoint *source, const struct endpoint *destination)
+{
+	size_t piece = segment && segment < length ? segment : length;
+	bool taken = true;
+
+	if (piece == length || (tunnel->udp_offload && (length + piece - 1) / piece <= UDP_SEGMENTS_MAX))
+		return send_udp(tunnel, payload, length, piece == length ? 0 : piece, source, destination);
+	for (; length; payload += piece, length -= piece) {
+		piece = piece < length ? piece : length;
+		taken &= send_udp(tunnel, payload, piece, 0, source, destination);
+	}
+	return taken;
+}
+
+bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
+	const struct endpoint *destination)
+{
+	return send_udp(tunnel, tunnel_payload(tunnel), length, 0, source, destination);
 }
 
 bool tunnel_send_icmp(struct tunnel *tunnel, size_t length, const struct endpoint *source,

@@ -9,8 +9,9 @@
 #include "netns/packet.h"
 #include "netns/relay.h"
 
+enum { UDP_SEGMENTS_MAX = 64 }; /* of one train: what every kernel with UDP_SEGMENT takes */
+
 struct tunnel;
-struct udp_segments;
 
 struct tunnel_handlers {
 	/* `segment` is the datagram size when the packet is a train of UDP datagrams (USO), else 0. */
@@ -35,5 +36,9 @@ bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint
 	const struct endpoint *destination, const struct tcp_segment *segment, uint16_t mss);
 bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
 	const struct endpoint *destination);
+/* From a buffer of the caller's, with PACKET_HEADERS_MAX bytes before the payload. `segment`: it is a train of datagrams of that size,
+ * the last perhaps shorter; 0: a single one. What stands before a datagram is overwritten. */
+bool tunnel_send_udp_train(struct tunnel *tunnel, uint8_t *payload, size_t length, size_t segment,
+	const struct endpoint *source, const struct endpoint *destination);
 bool tunnel_send_icmp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
 	const struct endpoint *destination);

@@ -1,6 +1,6 @@
 /* UDP from the container: see udp.h. The table of flows and their end.
  */
-#include "netns/udp_flow.h"
+#include "netns/udp_train.h"
 #include "netns/egress.h"
 #include "netns/icmp.h"
 #include "spec/cleanup.h"
@@ -71,6 +71,7 @@ void udp_flow_free(struct udp_flow *flow)
 
 	*slot_of(udp, &flow->client, &flow->server) = flow->next_in_bucket;
 	loop_cancel_timer(udp->loop, &flow->timer);
+	train_forget(udp, flow);
 	if (flow->holds_name)
 		names_release(udp->names, &flow->server);
 	carrier_leave(flow);
@@ -80,7 +81,7 @@ void udp_flow_free(struct udp_flow *flow)
 	free(flow);
 }
 
-void udp_to_container(struct udp_flow *flow, size_t length)
+void udp_to_container(struct udp_flow *flow, uint8_t *payload, size_t length, size_t segment)
 {
 	struct udp *udp = flow->carrier->udp;
 
@@ -88,7 +89,7 @@ void udp_to_container(struct udp_flow *flow, size_t length)
 	flow->two_way = true;
 	if (flow->record)
 		flow->record->received += length;
-	tunnel_send_udp(udp->tunnel, length, &flow->server, &flow->client);
+	tunnel_send_udp_train(udp->tunnel, payload, length, segment, &flow->server, &flow->client);
 }
 
 static enum unreachable reason_of(int error_number)
@@ -182,19 +183,17 @@ static void forward(struct udp *udp, const struct packet *packet, size_t segment
 		return;
 	}
 	flow->active = loop_now(udp->loop);
+	if (flow->record)
+		flow->record->sent += left;
 	do {
 		size_t length = left < piece ? left : piece;
 
-		if (!carrier_send(flow, next, length)) {
-			udp_tell(flow, errno);
-			udp_flow_free(flow);
-			return;
-		}
-		if (flow->record)
-			flow->record->sent += length;
+		carrier_send(
+			flow, next, length, segment ? flow->carrier->may_fragment : !packet->dont_fragment);
 		next += length;
 		left -= length;
-	} while (left);
+		/* A train that went out meanwhile may have ended the flow. */
+	} while (left && (flow = udp_find(udp, &packet->source, &packet->destination)));
 }
 
 struct question {
@@ -227,6 +226,11 @@ static void ask(struct udp *udp, const struct packet *packet)
 		question->asking = false;
 	else /* answered already, or dropped */
 		free(question);
+}
+
+void udp_flush(struct udp *udp)
+{
+	train_flush(udp);
 }
 
 void udp_packet(struct udp *udp, const struct packet *packet, size_t segment)

@@ -16,3 +16,4 @@ void udp_set_tunnel(struct udp *udp, struct tunnel *tunnel); /* before the first
 void udp_free(struct udp *udp);
 /* `segment`: the packet is a train of datagrams of that size, 0: a single one. */
 void udp_packet(struct udp *udp, const struct packet *packet, size_t segment);
+void udp_flush(struct udp *udp); /* after a batch of packets */

@@ -2,9 +2,10 @@
  *
  * Errors that the network reports (ICMP) are read from the socket's error queue, which says to which destination they belong.
  */
-#include "netns/udp_flow.h"
+#include "netns/udp_train.h"
 #include "netns/egress.h"
 #include "netns/icmp.h"
+#include "netns/packet.h"
 #include "netns/socks.h"
 #include "spec/cleanup.h"
 
@@ -15,7 +16,9 @@
 #include <sys/uio.h>
 
 enum {
-	DATAGRAMS_PER_TURN = 32,
+	CALLS_PER_TURN = 2,
+	ERRORS_PER_TURN = 32,
+	HELD_MAX = 8192,				     /* of a flow; but one datagram always */
 	RELAYED_HEADER_MAX = 3 + 1 + 1 + SOCKS_NAME_MAX + 2, /* RFC 1928, section 7 */
 	NO_ASSOCIATION_TIME = 60000,
 };
@@ -75,55 +78,62 @@ static void end_flows(struct udp_carrier *carrier, int error_number)
 	}
 }
 
-static struct udp_flow *flow_of_answer(struct udp_carrier *carrier, const struct endpoint *from)
+struct udp_flow *carrier_flow_of(struct udp_carrier *carrier, const struct endpoint *from)
 {
 	return carrier->for_name ? carrier->flows : udp_find(carrier->udp, &carrier->client, from);
 }
 
-/* Takes the proxy's header off: the datagram is moved to where the tunnel wants it. */
-static struct udp_flow *take_relayed(struct udp_carrier *carrier, size_t *length)
+struct udp_flow *carrier_unwrap(struct udp_carrier *carrier, uint8_t **bytes, size_t *length)
 {
-	uint8_t *bytes = tunnel_payload(carrier->udp->tunnel);
 	struct endpoint from;
 	size_t header;
 
-	if (*length < 4 || bytes[2] != 0) /* a fragment: nobody sends them, nobody has to join them */
+	if (*length < 4 || (*bytes)[2] != 0) /* a fragment: nobody sends them, nobody has to join them */
 		return NULL;
-	header = socks_get_endpoint(&from, bytes + 3, *length - 3);
+	header = socks_get_endpoint(&from, *bytes + 3, *length - 3);
 	if (!header)
 		return NULL;
-	header += 3;
-	*length -= header;
-	memmove(bytes, bytes + header, *length);
-	return flow_of_answer(carrier, &from);
+	*bytes += 3 + header;
+	*length -= 3 + header;
+	return carrier_flow_of(carrier, &from);
 }
 
-static bool receive_one(struct udp_carrier *carrier)
+static struct socks_target target_of(const struct udp_flow *flow)
 {
-	uint8_t *bytes = tunnel_payload(carrier->udp->tunnel);
-	struct sockaddr_storage address;
-	socklen_t size = sizeof(address);
-	struct udp_flow *flow = NULL;
-	struct endpoint from;
-	ssize_t received;
-	size_t length;
+	struct udp *udp = flow->carrier->udp;
 
-	received = recvfrom(carrier->socket.fd, bytes, PACKET_LENGTH_MAX - 48, MSG_DONTWAIT,
-		(struct sockaddr *)&address, &size);
-	if (received < 0)
-		return errno != EAGAIN;
-	length = (size_t)received;
-	if (carrier->relay.family)
-		flow = take_relayed(carrier, &length);
-	else if (endpoint_from_sockaddr(&from, &address))
-		flow = flow_of_answer(carrier, &from);
-	if (flow)
-		udp_to_container(flow, length);
-	return true;
+	return (struct socks_target){ .name = names_find(udp->names, &flow->server),
+		.address = flow->server };
 }
 
-/* One report from the error queue. True: there may be more. */
-static bool take_error(struct udp_carrier *carrier)
+static size_t put_header(const struct udp_flow *flow, uint8_t header[static RELAYED_HEADER_MAX])
+{
+	struct socks_target target = target_of(flow);
+
+	memset(header, 0, 3);
+	return flow->carrier->relay.family ? 3 + socks_put_target(header + 3, &target) : 0;
+}
+
+/* All flows to that address, since a report of this host's own bears no port; by way of a proxy all, with less by its header. */
+static void tell_too_big(
+	struct udp_carrier *carrier, const struct endpoint *to, uint32_t mtu, uint32_t *told_mtu)
+{
+	uint8_t header[RELAYED_HEADER_MAX];
+
+	if (mtu == *told_mtu)
+		return;
+	*told_mtu = mtu;
+	for (struct udp_flow *flow = carrier->flows; flow; flow = flow->next_of_carrier) {
+		struct endpoint address = { .family = to->family, .v6 = to->v6, .port = flow->server.port };
+
+		if (carrier->relay.family || carrier->for_name || endpoint_equal(&address, &flow->server))
+			icmp_too_big(carrier->udp->tunnel, &flow->client, &flow->server,
+				mtu - (uint32_t)put_header(flow, header));
+	}
+}
+
+/* One report from the error queue. True: there may be more. Each attempt to send makes one: of the path's MTU one is enough. */
+static bool take_error(struct udp_carrier *carrier, uint32_t *told_mtu)
 {
 	uint8_t control[256] __attribute__((aligned(16)));
 	struct sockaddr_storage address;
@@ -140,12 +150,9 @@ static bool take_error(struct udp_carrier *carrier)
 	if (!header || header->cmsg_len < CMSG_LEN(sizeof(error)) || !endpoint_from_sockaddr(&to, &address))
 		return true;
 	memcpy(&error, CMSG_DATA(header), sizeof(error));
-	flow = carrier->relay.family ? NULL : flow_of_answer(carrier, &to);
-	if (!flow)
-		return true;
 	if (error.ee_errno == EMSGSIZE)
-		icmp_too_big(carrier->udp->tunnel, &flow->client, &flow->server, error.ee_info);
-	else
+		tell_too_big(carrier, &to, error.ee_info, told_mtu);
+	else if (!carrier->relay.family && (flow = carrier_flow_of(carrier, &to)))
 		udp_tell(flow, (int)error.ee_errno);
 	return true;
 }
@@ -154,12 +161,24 @@ static void take_errors(struct udp_carrier *carrier)
 {
 	int error_number;
 	socklen_t length = sizeof(error_number);
+	uint32_t told_mtu = 0;
 	bool more = true;
 
-	for (int i = 0; more && i < DATAGRAMS_PER_TURN; i++)
-		more = take_error(carrier);
+	for (int i = 0; more && i < ERRORS_PER_TURN; i++)
+		more = take_error(carrier, &told_mtu);
 	/* One without a report would be signalled for ever. */
 	getsockopt(carrier->socket.fd, SOL_SOCKET, SO_ERROR, &error_number, &length);
+}
+
+/* Whether the host may divide what is too long for the path, or has to say so (IPv6 knows only the second on its way). */
+static void set_fragmenting(struct udp_carrier *carrier, bool may_fragment)
+{
+	int fd = carrier->socket.fd, v4 = may_fragment ? IP_PMTUDISC_WANT : IP_PMTUDISC_DO,
+	    v6 = may_fragment ? IPV6_PMTUDISC_WANT : IPV6_PMTUDISC_DO;
+
+	carrier->may_fragment = may_fragment;
+	setsockopt(fd, IPPROTO_IP, IP_MTU_DISCOVER, &v4, sizeof(v4)); /* the other family's is refused */
+	setsockopt(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, &v6, sizeof(v6));
 }
 
 static void socket_ready(struct watch *watch, uint32_t events)
@@ -169,8 +188,8 @@ static void socket_ready(struct watch *watch, uint32_t events)
 
 	if (events & EPOLLERR)
 		take_errors(carrier);
-	for (int i = 0; (events & EPOLLIN) && more && i < DATAGRAMS_PER_TURN; i++)
-		more = receive_one(carrier);
+	for (int i = 0; (events & EPOLLIN) && more && i < CALLS_PER_TURN; i++)
+		more = train_receive(carrier);
 }
 
 /* Connected where there is one peer: the kernel then takes from no other. */
@@ -185,6 +204,8 @@ static int open_socket(struct udp_carrier *carrier, const struct endpoint *peer,
 		return -1;
 	carrier->socket.fd = fd;
 	carrier->socket.ready = socket_ready;
+	set_fragmenting(carrier, false);
+	train_prepare(fd);
 	if (setsockopt(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_RECVERR : IPV6_RECVERR, &on, sizeof(on)) <
 			0 ||
 		(peer && connect(fd, (struct sockaddr *)&address, length) < 0) ||
@@ -194,64 +215,69 @@ static int open_socket(struct udp_carrier *carrier, const struct endpoint *peer,
 	return 0;
 }
 
-static struct socks_target target_of(const struct udp_flow *flow)
+/* A first flight, as QUIC's is; what is more than that is lost. */
+static void hold(struct udp_flow *flow, const uint8_t *bytes, size_t length)
 {
-	struct udp *udp = flow->carrier->udp;
+	size_t more = 2 + length;
+	uint8_t *grown;
 
-	return (struct socks_target){ .name = names_find(udp->names, &flow->server),
-		.address = flow->server };
+	if (flow->held && flow->held_length + more > HELD_MAX)
+		return;
+	grown = realloc(flow->held, flow->held_length + more);
+	if (!grown)
+		return;
+	put16(grown + flow->held_length, (uint32_t)length);
+	memcpy(grown + flow->held_length + 2, bytes, length);
+	flow->held = grown;
+	flow->held_length += (uint32_t)more;
 }
 
-static ssize_t send_datagram(struct udp_flow *flow, const uint8_t *bytes, size_t length)
+void carrier_send(struct udp_flow *flow, const uint8_t *bytes, size_t length, bool may_fragment)
 {
 	struct udp_carrier *carrier = flow->carrier;
-	uint8_t header[RELAYED_HEADER_MAX] = { 0 };
+	uint8_t header[RELAYED_HEADER_MAX];
 	struct iovec pieces[2] = { { header, 0 }, { (uint8_t *)bytes, length } };
-	struct sockaddr_storage address;
-	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };
 
-	if (carrier->relay.family) {
-		struct socks_target target = target_of(flow);
-
-		pieces[0].iov_len = 3 + socks_put_target(header + 3, &target);
-	} else if (!carrier->remote.family) {
-		message.msg_name = &address;
-		message.msg_namelen = endpoint_to_sockaddr(&flow->server, &address);
+	if (carrier->state == CARRIER_WAITING) {
+		hold(flow, bytes, length);
+		return;
 	}
-	return sendmsg(carrier->socket.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (carrier->may_fragment != may_fragment) {
+		if (!train_flush_before(flow))
+			return;
+		set_fragmenting(carrier, may_fragment);
+	}
+	pieces[0].iov_len = put_header(flow, header);
+	train_add(flow, pieces);
 }
 
-bool carrier_send(struct udp_flow *flow, const uint8_t *bytes, size_t length)
+/* What is held is the flow's no more: sending it may end the flow. */
+static void send_held_of(struct udp_flow *flow)
 {
-	static const int lost[] = { EAGAIN, ENOBUFS, ENOMEM, EMSGSIZE };
+	struct endpoint client = flow->client, server = flow->server;
+	struct udp *udp = flow->carrier->udp;
+	_cleanup_free_ uint8_t *held = steal_pointer(&flow->held);
+	size_t left = flow->held_length;
 
-	if (flow->carrier->state == CARRIER_WAITING) {
-		if (!flow->held && (flow->held = malloc(length + 1))) {
-			memcpy(flow->held, bytes, length);
-			flow->held_length = (uint16_t)length;
-		}
-		return true;
+	for (const uint8_t *next = held; left && udp_find(udp, &client, &server) == flow;) {
+		size_t length = get16(next);
+
+		carrier_send(flow, next + 2, length, true);
+		next += 2 + length;
+		left -= 2 + length;
 	}
-	if (send_datagram(flow, bytes, length) >= 0)
-		return true;
-	/* It may be what an earlier datagram met, reported now; that report is in the error queue as well. */
-	if (send_datagram(flow, bytes, length) >= 0)
-		return true;
-	for (size_t i = 0; i < ARRAY_SIZE(lost); i++) {
-		if (errno == lost[i])
-			return true;
-	}
-	return false;
 }
 
 static void send_held(struct udp_carrier *carrier)
 {
-	for (struct udp_flow *flow = carrier->flows; flow; flow = flow->next_of_carrier) {
+	struct udp *udp = carrier->udp;
+
+	for (struct udp_flow *flow = carrier->flows, *next; flow; flow = next) {
+		next = flow->next_of_carrier;
 		if (flow->held)
-			carrier_send(flow, flow->held, flow->held_length);
-		free(flow->held);
-		flow->held = NULL;
+			send_held_of(flow);
 	}
+	train_flush(udp);
 }
 
 /* The association is over; the next datagram asks for another. */

@@ -26,6 +26,7 @@ struct udp_carrier {
 	struct dial *dial;
 	struct dns_lookup *lookup;
 	enum carrier_state state;
+	bool may_fragment; /* what is too long for the path: as the container wished of its last datagram */
 };
 
 struct udp_flow {
@@ -37,11 +38,20 @@ struct udp_flow {
 	struct endpoint client, server;
 	uint64_t active;
 	bool two_way, holds_name;
-	uint16_t held_length;
-	uint8_t *held; /* the first datagram, while the carrier is not ready: the only one kept */
+	uint32_t held_length;
+	uint8_t *
+		held; /* the first datagrams, each after its length in two bytes, while the carrier is not ready */
 };
 
-enum { UDP_BUCKETS = 1024 /* a power of two */ };
+enum { UDP_BUCKETS = 1024 /* a power of two */, TRAIN_MAX = 65000 /* less than a datagram's most */ };
+
+/* What goes out next: datagrams of one flow and one size, the last perhaps shorter. */
+struct udp_train {
+	struct udp_flow *flow; /* NULL: there is none */
+	size_t count, length, segment;
+	uint8_t bytes[PACKET_LENGTH_MAX +
+		      512]; /* a single one may be longer than a train, and have a proxy's header */
+};
 
 struct udp {
 	struct loop *loop;
@@ -53,19 +63,24 @@ struct udp {
 	struct hash_key key;
 	size_t flow_count, flows_max;
 	uint64_t no_association_until; /* the proxy has said that it does not carry UDP */
+	struct udp_train train;
 	struct udp_flow *flows[UDP_BUCKETS];
 	struct udp_carrier *carriers[UDP_BUCKETS];
 };
 
 /* udp.c */
 struct udp_flow *udp_find(struct udp *udp, const struct endpoint *client, const struct endpoint *server);
-void udp_flow_free(struct udp_flow *flow);		     /* and its carrier, with the last */
-void udp_to_container(struct udp_flow *flow, size_t length); /* the payload is in the tunnel's buffer */
-void udp_tell(struct udp_flow *flow, int error_number);	     /* as ICMP */
+void udp_flow_free(struct udp_flow *flow); /* and its carrier, with the last */
+/* A train, as tunnel_send_udp_train() has it. */
+void udp_to_container(struct udp_flow *flow, uint8_t *payload, size_t length, size_t segment);
+void udp_tell(struct udp_flow *flow, int error_number); /* as ICMP */
 
 /* udp_carrier.c */
 /* Joins the flow to the carrier that serves it. -1: errno. */
 int carrier_join(struct udp *udp, struct udp_flow *flow, const char *name);
 void carrier_leave(struct udp_flow *flow);
-bool carrier_send(
-	struct udp_flow *flow, const uint8_t *bytes, size_t length); /* false: never will be, errno */
+/* It goes with the next train_flush(), or when the carrier is ready. The flow may be no more afterwards. */
+void carrier_send(struct udp_flow *flow, const uint8_t *bytes, size_t length, bool may_fragment);
+/* Whose a datagram is that came from `from`; or that the proxy has wrapped, whose header is taken off. NULL: nobody's. */
+struct udp_flow *carrier_flow_of(struct udp_carrier *carrier, const struct endpoint *from);
+struct udp_flow *carrier_unwrap(struct udp_carrier *carrier, uint8_t **bytes, size_t *length);

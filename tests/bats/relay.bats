@@ -157,8 +157,81 @@ u.sendto(b"", ("203.0.113.7", 7009)); first = u.recv(10)
 u.sendto(b"", ("203.0.113.8", 7009)); assert u.recv(10) == first'
 }
 
-@test "UDP through a proxy that has it, and refused at once by one that has not" {
+@test "UDP in trains: what is sent as one or received as one arrives datagram by datagram, whole and in order" {
 	start_peers
+	start burst /usr/bin/python3 -u -c '
+import socket
+u = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM); u.bind(("::", 7010)); print("serving")
+while True:
+    data, address = u.recvfrom(100); size = int(data)
+    u.setsockopt(17, 103, size); u.sendto(bytes(i // size for i in range(size * 40 + 7)), address); u.setsockopt(17, 103, 0)'
+	wait_until grep -q serving "$TEST_DIR/burst.log"
+	relay "$direct"
+	runs python '
+for host in both:
+    u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5); u.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    for size in (1200, 100, 1400):
+        u.sendto(b"%d" % size, (host, 7010)); got = [u.recv(65535) for i in range(41)]
+        assert got == [bytes([i]) * size for i in range(40)] + [bytes([40]) * 7], [len(g) for g in got]
+    for size, count in ((1200, 50), (500, 64), (1, 10)):
+        whole = blob[1:size * count + 1]; u.setsockopt(17, 103, size); u.sendto(whole, (host, 7001)); u.setsockopt(17, 103, 0)
+        assert [u.recv(65535) for i in range(count)] == [whole[i:i + size] for i in range(0, len(whole), size)]
+    for i in range(60): u.sendto(b"%d" % i * 100, (host, 7001))
+    assert [u.recv(65535) for i in range(60)] == [b"%d" % i * 100 for i in range(60)]'
+}
+
+@test "datagrams longer than the MTU are put together; pieces that overlap or never end cost only themselves" {
+	start_peers
+	relay "$direct"
+	runs python '
+for host in both:
+    u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5); u.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    for length in (1473, 3000, 8192, 65400): u.sendto(blob[:length], (host, 7001)); assert u.recv(65535) == blob[:length], length
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def piece(number, offset, more, payload):
+    raw.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(payload), number, more << 13 | offset // 8, 64, 17, 0,
+        socket.inet_aton("198.18.0.1"), socket.inet_aton("203.0.113.7")) + payload, ("203.0.113.7", 0))
+head = struct.pack("!HHHH", 999, 7001, 8 + 1000, 0)
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("198.18.0.1", 999)); u.settimeout(0.5)
+piece(1, 504, 0, bytes(504)); piece(1, 0, 1, head + bytes(496)); assert len(u.recv(2000)) == 1000 # the wrong way round
+piece(2, 0, 1, head + bytes(496)); piece(2, 496, 1, bytes(8)); piece(2, 504, 0, bytes(504))       # overlapping
+piece(3, 65528, 0, bytes(100)); piece(4, 0, 1, head + b"x")                                          # too far, not in eighths
+for i in range(20000): piece(100 + i, 8, 1, bytes(800))                                              # never ends
+try: u.recv(2000); print("answered")
+except TimeoutError: pass
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.sendto(blob[:5000], ("203.0.113.7", 7001)); assert u.recv(65535) == blob[:5000]'
+	for address in 203.0.113.7 2001:db8::7; do
+		runs inside ping -n -c 1 -W 5 -s 20000 "$address"
+	done
+	[ "$(awk '/^VmRSS/ { print $2 }' "/proc/$RELAY/status")" -lt 8192 ]
+}
+
+@test "the path's MTU is told to those who ask not to divide, and what may be divided is" {
+	in_host sh -ec '
+		ip link add near mtu 1300 type veth peer name far
+		ip netns add "$1"
+		ip link set far netns "$1" mtu 1300
+		ip address add 192.0.2.1/24 dev near; ip link set near up
+		ip -n "$1" address add 192.0.2.2/24 dev far; ip -n "$1" link set far up' sh "$ID"
+	start far ip netns exec "$ID" /usr/bin/python3 -u -c '
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("192.0.2.2", 7001)); print("serving")
+while True: data, address = u.recvfrom(65535); u.sendto(b"%d" % len(data), address)'
+	wait_until grep -q serving "$TEST_DIR/far.log"
+	relay '{"allow": ["192.0.2.2"]}'
+	runs python '
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(2); u.connect(("192.0.2.2", 7001))
+u.setsockopt(0, 10, 2) # IP_MTU_DISCOVER: never divide
+u.send(bytes(1200)); print(u.recv(10)); u.send(bytes(1400)); time.sleep(0.3)
+print(error_of(lambda: u.send(bytes(1400))), u.getsockopt(0, 14)); u.getsockopt(1, 4) # SO_ERROR: what was pending
+u.send(bytes(1272)); print(u.recv(10))
+u.setsockopt(0, 10, 0); u.send(bytes(1400)); print(u.recv(10))'
+	in_host ip netns delete "$ID"
+	is $'b\'1200\'\nEMSGSIZE 1300\nb\'1272\'\nb\'1400\''
+}
+
+# A SOCKS5 proxy that only associates: 127.0.0.1:1081.
+start_associate() {
 	cat >"$TEST_DIR/associate.py" <<-'PY'
 		import selectors, socket, struct, threading
 		def read(c, n): return c.recv(n, socket.MSG_WAITALL)
@@ -193,12 +266,23 @@ u.sendto(b"", ("203.0.113.8", 7009)); assert u.recv(10) == first'
 	PY
 	start associate /usr/bin/python3 "$TEST_DIR/associate.py"
 	wait_until grep -q serving "$TEST_DIR/associate.log"
+}
+
+@test "UDP through a proxy that has it, and refused at once by one that has not" {
+	start_peers
+	start_associate
 	relay '{"proxies": ["socks5://127.0.0.1:1081"], "allow": ["203.0.113.7", "2001:db8::7"]}'
 	runs python '
 for host in both:
     u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5)
-    for i in range(20): u.sendto(blob[:i * 50], (host, 7001)); assert u.recv(65535) == blob[:i * 50]'
-	[ "$(grep -c associated "$TEST_DIR/associate.log")" = 2 ] # one for each port, not for each datagram
+    for i in range(20): u.sendto(blob[:i * 50], (host, 7001)); assert u.recv(65535) == blob[:i * 50]
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5)
+for i in range(5): u.sendto(b"%d" % i * 500, ("203.0.113.7", 7001))
+assert [u.recv(65535) for i in range(5)] == [b"%d" % i * 500 for i in range(5)] # all, although the association had to be made
+u.setsockopt(17, 103, 1000) # a train, UDP_SEGMENT
+u.sendto(blob[1:20101], ("203.0.113.7", 7001))
+assert [u.recv(65535) for i in range(21)] == [blob[1:20101][i:i + 1000] for i in range(0, 20100, 1000)]'
+	[ "$(grep -c associated "$TEST_DIR/associate.log")" = 3 ] # one for each port, not for each datagram
 	stop "$CONTAINER"
 
 	start_proxy 1080
@@ -416,4 +500,16 @@ for i in range(30000):
 	local resident
 	resident=$(awk '/^VmRSS/ { print $2 }' "/proc/$RELAY/status")
 	[ "$resident" -lt 65536 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
+
+@test "a UDP flow ends after 30 seconds in one direction, and outlives that once it was answered" {
+	start_peers
+	relay "{\"allow\": [\"203.0.113.7\"], \"log\": \"$TEST_DIR/net.log\"}"
+	runs python '
+a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(2))
+a.sendto(b"x", ("203.0.113.7", 7001)); a.settimeout(5); a.recv(1)
+b.sendto(b"x", ("203.0.113.7", 7777))' # nobody is there: that report comes first, and does not end the flow
+	PATIENCE=40 wait_until grep -q 7777 "$TEST_DIR/net.log"
+	runs jq -r '"\(.port) \(.seconds >= 29 and .seconds < 33)"' "$TEST_DIR/net.log"
+	is '7777 true'
 }
