@@ -3,6 +3,7 @@
 #   make            build/fence, build/fence-network and build/fence-exec
 #   make run        a first look: one command under the default policy, and what it could not do
 #   make check      all tests
+#   make conformance   real programs inside that come in large packages, and a connection that is idle for ten minutes
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
 #   make bench      medians and ratios against crun, runc, bubblewrap and a direct connection
 #   make bench-net  what the relay carries, against a SOCKS-aware client; PEERS=DIR with hev-socks5-tunnel, tun2socks
@@ -82,6 +83,12 @@ check:
 	@$(MAKE) --no-print-directory all
 	@FENCE=$(abspath $(BUILD)/fence) contrib/check
 
+conformance:
+	@contrib/setup build check conformance
+	@$(MAKE) --no-print-directory all
+	@IDLE_SECONDS=600 BATS_TEST_TIMEOUT=1500 FENCE=$(abspath $(BUILD)/fence) contrib/check tests/conformance/large_programs.bats \
+		tests/bats/programs.bats
+
 bench:
 	@contrib/setup build bench
 	@$(MAKE) --no-print-directory all
@@ -106,4 +113,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check fuzz bench bench-net install format format-check clean
+.PHONY: all run check conformance fuzz bench bench-net install format format-check clean
