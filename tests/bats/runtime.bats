@@ -97,8 +97,8 @@ waiting_bundle() {
 	status=0 && wait "$STARTED" || status=$?
 	[ "$status" -eq 3 ]
 	bundle_args sh -c 'echo up; while :; do sleep 0.05; done'
-	start run "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
-	wait_until grep -q up "$TEST_DIR/run.log"
+	start again "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	wait_until grep -q up "$TEST_DIR/again.log"
 	kill -TERM "$STARTED"
 	pause
 	kill -0 "$STARTED"
