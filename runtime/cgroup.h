@@ -75,5 +75,18 @@ int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err);
 int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err); /* returns when it is done */
 bool cgroup_frozen(struct cgroup *cgroup);
 
+/* What it has used, for `events`. */
+struct json *cgroup_statistics(struct arena *arena, struct cgroup *cgroup);
+
+/* For poll(2): `fd`, for cgroup_oom_events(). Then cgroup_oom_happened() tells whether a process of it was killed. */
+struct cgroup_oom {
+	int fd, directory;
+	bool v2;
+	uint64_t kills;
+};
+int cgroup_oom_watch(struct cgroup *cgroup, struct cgroup_oom *oom, struct error *err);
+short cgroup_oom_events(const struct cgroup_oom *oom);
+bool cgroup_oom_happened(struct cgroup_oom *oom);
+
 /* Waits for killed processes to go, then removes it and what is nested in it. ENOENT is success; not owned: nothing. */
 int cgroup_destroy(struct cgroup *cgroup, struct error *err);

@@ -76,6 +76,11 @@ int cgroup_apply_hugepages(struct cgroup *cgroup, const struct oci_resources *re
 int cgroup_apply_rdma(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 
+/* Parts of cgroup_statistics(). */
+void cgroup_statistics_io(struct arena *arena, struct cgroup *cgroup, struct json *root);
+void cgroup_statistics_hugepages(struct arena *arena, struct cgroup *cgroup, struct json *root);
+void cgroup_statistics_pressure(struct arena *arena, struct cgroup *cgroup, struct json *root);
+
 /* False in a user namespace that is not the host's: we may not limit devices there, and need not, since no device can be
  * opened through a node that was made there. */
 bool cgroup_devices_matter(const struct cgroup *cgroup);

@@ -48,6 +48,8 @@ const struct command commands[] = {
 	{ "pause", "CONTAINER", "freeze all processes of a container", command_pause },
 	{ "resume", "CONTAINER", "thaw them", command_resume },
 	{ "update", "[OPTION…] CONTAINER", "change the limits of a container", command_update },
+	{ "events", "[OPTION…] CONTAINER", "tell what a container uses, and when it runs out of memory",
+		command_events },
 	{ "spec", "[OPTION…] [-- PROGRAM…]", "write a config.json: a template, or what a policy comes to",
 		command_spec },
 	{ "features", "", "print what this runtime can do, as JSON", command_features },

@@ -82,6 +82,7 @@ const struct json *json_find(const struct json *tree, const char *path);
 struct json *json_new_string(struct arena *arena, const char *text);
 struct json *json_new_integer(struct arena *arena, int64_t value);
 struct json *json_new_unsigned(struct arena *arena, uint64_t value);
+struct json *json_new_number(struct arena *arena, const char *text); /* that is one, in JSON's form; copied */
 struct json *json_new_boolean(struct arena *arena, bool value);
 struct json *json_new_array(struct arena *arena);
 struct json *json_new_object(struct arena *arena);

@@ -158,6 +158,14 @@ struct json *json_new_unsigned(struct arena *arena, uint64_t number)
 	return value;
 }
 
+struct json *json_new_number(struct arena *arena, const char *text)
+{
+	struct json *value = new_value(arena, JSON_NUMBER);
+
+	value->number = arena_strdup(arena, text);
+	return value;
+}
+
 struct json *json_new_boolean(struct arena *arena, bool boolean)
 {
 	struct json *value = new_value(arena, JSON_BOOLEAN);

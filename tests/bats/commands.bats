@@ -25,6 +25,10 @@ stopped() {
 	[ "$(oci state "$ID" | jq -r .status)" = stopped ]
 }
 
+has_processes() {
+	[ "$(oci ps --format json "$ID" | jq length)" -eq "$1" ]
+}
+
 # receive SOCKET COMMAND: a server that takes one fd, and does what COMMAND (Python) says with `fd`.
 receive() {
 	start receiver /usr/bin/python3 -c 'import array, os, signal, socket, sys
@@ -119,12 +123,12 @@ exec(sys.argv[2])' "$1" "$2"
 	make_bundle '.linux.namespaces |= map(select(.type != "pid"))'
 	bundle_args sh -c 'setsid tail -f /dev/null & setsid tail -f /dev/null & exec tail -f /dev/null'
 	oci run --detach --bundle "$BUNDLE" "$ID" >/dev/null 2>&1
-	wait_until test "$(oci ps --format json "$ID" | jq length)" -eq 3
+	wait_until has_processes 3
 	# Also when the first one has gone already.
 	kill -KILL "$(pid_of)"
 	wait_until stopped
 	runs oci kill "$ID" KILL
-	wait_until test "$(oci ps --format json "$ID" | jq length)" -eq 0
+	wait_until has_processes 0
 	fails oci kill "$ID" KILL
 	has 'container not running'
 	runs oci kill --all "$ID" KILL
@@ -224,4 +228,33 @@ exec(sys.argv[2])' "$1" "$2"
 	running '.process.capabilities |= (.inheritable = ["CAP_KILL", "CAP_CHOWN"] | .bounding += ["CAP_CHOWN"])'
 	runs oci exec --user 1000 --cap CAP_CHOWN --cap CAP_SYSLOG "$ID" grep ^CapAmb /proc/self/status
 	has $'CapAmb:\t0000000000000001'
+}
+
+@test "events: what the container uses, once and at intervals, until it ends" {
+	running '.linux.resources = { memory: { limit: 33554432 }, pids: { limit: 9 } }'
+	runs oci events --stats "$ID"
+	[ "${#lines[@]}" -eq 1 ]
+	jq -e --arg id "$ID" '.type == "stats" and .id == $id and .data.pids == { current: 1, limit: 9 } and
+		.data.memory.usage.limit == 33554432 and .data.memory.usage.usage > 0 and .data.memory.raw.pgfault > 0 and
+		.data.cpu.usage.total > 0 and .data.cpuset.cpus[0] == 0' <<<"$output"
+	start events "$FENCE" --root "$STATE" events --interval 100ms "$ID"
+	wait_until sh -c '[ "$(wc -l <"$1")" -ge 2 ]' sh "$TEST_DIR/events.log"
+	oci kill "$ID" KILL
+	wait "$STARTED"
+	[ "$(jq -r .type "$TEST_DIR/events.log" | uniq)" = stats ]
+	fails oci events "$ID"
+	has 'is not running'
+	fails oci events --interval 0s "$ID"
+	has 'greater than 0'
+	fails oci events --interval soon "$ID"
+	has 'is not a duration'
+}
+
+@test "events: a process that is killed for want of memory" {
+	running '.linux.resources.memory = { limit: 16777216, swap: 16777216 }'
+	start events "$FENCE" --root "$STATE" events --interval 1h "$ID"
+	wait_until sh -c 'ls -l "/proc/$1/fd" | grep -q "eventfd\|memory.events"' sh "$STARTED"
+	exits 137 oci exec "$ID" sh -c 'x=a; while :; do x=$x$x; done'
+	wait_until grep -qx "{\"type\":\"oom\",\"id\":\"$ID\"}" "$TEST_DIR/events.log"
+	[ "$(oci state "$ID" | jq -r .status)" = running ]
 }
