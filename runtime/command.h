@@ -10,7 +10,7 @@
 
 struct global_options {
 	const char *root, *log;
-	int log_format, cgroup_manager;
+	int log_format, log_level, cgroup_manager, rootless;
 	bool debug, systemd_cgroup, version;
 };
 
@@ -48,6 +48,7 @@ struct listed {
 	struct cgroup *cgroup;
 	enum container_status status;
 };
+int command_list_ids(struct invocation_context *context, struct string_list *ids); /* sorted */
 int command_look_up(struct invocation_context *context, const char *id, struct listed *listed);
 
 /* Parses the command's words: 0; 1 when help was asked for and has been printed; -1 with an error. `options` may be NULL.

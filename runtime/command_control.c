@@ -4,6 +4,7 @@
 #include "runtime/state.h"
 #include "spec/cleanup.h"
 
+#include <regex.h>
 #include <signal.h>
 #include <string.h>
 #include <strings.h>
@@ -28,42 +29,86 @@ static int parse_signal(const char *word, struct error *err)
 	return error_set(err, 0, "unknown signal \"%s\"", word);
 }
 
-int command_kill(struct invocation_context *context)
-{
-	struct {
-		bool all;
-	} options = { 0 };
-	const struct option table[] = {
-		OPTION(__typeof__(options), all, "all", 'a', FLAG, NULL, "to all processes of the container"),
-	};
-	struct string_list arguments;
-	int signal, result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
+typedef int container_action(
+	struct invocation_context *context, const char *id, const void *options, struct error *err);
 
-	if (result != 0)
-		return result < 0 ? -1 : 0;
-	signal = parse_signal(arguments.count > 1 ? arguments.items[1] : "TERM", &context->err);
-	if (signal < 0)
-		return -1;
-	return container_kill(context->arena, context->global->root, arguments.items[0], signal, options.all,
-		&context->err);
+/* On the container of that name, or on all whose names have the pattern in them; the first that fails ends it. */
+static int act_on(struct invocation_context *context, const char *name, bool is_pattern,
+	container_action *act, const void *options)
+{
+	struct string_list ids;
+	regex_t pattern;
+	int result = 0;
+
+	if (!is_pattern)
+		return act(context, name, options, &context->err);
+	if (regcomp(&pattern, name, REG_EXTENDED | REG_NOSUB) != 0)
+		return error_set(&context->err, 0, "--regex: \"%s\" is not a regular expression", name);
+	result = command_list_ids(context, &ids);
+	for (size_t i = 0; result == 0 && i < ids.count; i++)
+		if (regexec(&pattern, ids.items[i], 0, NULL, 0) == 0)
+			result = act(context, ids.items[i], options, &context->err);
+	regfree(&pattern);
+	return result;
 }
 
-int command_delete(struct invocation_context *context)
+struct kill_options {
+	bool all, regex;
+	int signal;
+};
+
+static int kill_one(struct invocation_context *context, const char *id, const void *data, struct error *err)
 {
-	struct {
-		bool force;
-	} options = { 0 };
+	const struct kill_options *options = data;
+
+	return container_kill(context->arena, context->global->root, id, options->signal, options->all, err);
+}
+
+int command_kill(struct invocation_context *context)
+{
+	struct kill_options options = { 0 };
 	const struct option table[] = {
-		OPTION(__typeof__(options), force, "force", 'f', FLAG, NULL,
-			"kill it first; no error if it does not exist"),
+		OPTION(struct kill_options, all, "all", 'a', FLAG, NULL, "to all processes of the container"),
+		OPTION(struct kill_options, regex, "regex", 'r', FLAG, NULL,
+			"to every container whose name matches"),
 	};
 	struct string_list arguments;
 	int result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	return container_delete(
-		context->arena, context->global->root, arguments.items[0], options.force, &context->err);
+	options.signal = parse_signal(arguments.count > 1 ? arguments.items[1] : "TERM", &context->err);
+	if (options.signal < 0)
+		return -1;
+	return act_on(context, arguments.items[0], options.regex, kill_one, &options);
+}
+
+struct delete_options {
+	bool force, regex;
+};
+
+static int delete_one(struct invocation_context *context, const char *id, const void *data, struct error *err)
+{
+	const struct delete_options *options = data;
+
+	return container_delete(context->arena, context->global->root, id, options->force, err);
+}
+
+int command_delete(struct invocation_context *context)
+{
+	struct delete_options options = { 0 };
+	const struct option table[] = {
+		OPTION(struct delete_options, force, "force", 'f', FLAG, NULL,
+			"kill it first; no error if it does not exist"),
+		OPTION(struct delete_options, regex, "regex", 'r', FLAG, NULL,
+			"every container whose name matches"),
+	};
+	struct string_list arguments;
+	int result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
+
+	if (result != 0)
+		return result < 0 ? -1 : 0;
+	return act_on(context, arguments.items[0], options.regex, delete_one, &options);
 }
 
 static int freeze(struct invocation_context *context, bool frozen)

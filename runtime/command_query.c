@@ -70,7 +70,7 @@ static int compare_words(const void *a, const void *b)
 }
 
 /* Sorted. A directory that --root names must be there; the default one is made by the first container. */
-static int list_ids(struct invocation_context *context, struct string_list *ids)
+int command_list_ids(struct invocation_context *context, struct string_list *ids)
 {
 	_cleanup_closedir_ DIR *directory = NULL;
 	const char *root = context->global->root;
@@ -136,7 +136,7 @@ int command_list(struct invocation_context *context)
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	if (list_ids(context, &ids) < 0)
+	if (command_list_ids(context, &ids) < 0)
 		return -1;
 	if (!options.quiet && options.format == FORMAT_TABLE)
 		printf("%-24s %-10s %-9s %-32s %-31s %s\n", "ID", "PID", "STATUS", "BUNDLE", "CREATED",

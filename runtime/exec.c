@@ -80,6 +80,11 @@ static int check_status(const struct execution *execution, struct error *err)
 	if (status == CONTAINER_STOPPED || status == CONTAINER_CREATING)
 		return error_set(
 			err, 0, "cannot exec in a container that is %s", container_status_name(status));
+	/* Until it executes its program nobody can look into the first process, but root. */
+	if (status == CONTAINER_CREATED && execution->state->rootless.value)
+		return error_set(err, 0,
+			"cannot exec in a container that is created: an ordinary user's has to be started "
+			"first");
 	if (status == CONTAINER_PAUSED && !execution->options->ignore_paused)
 		return error_set(err, 0, "cannot exec in a paused container (see --ignore-paused)");
 	return 0;

@@ -13,15 +13,15 @@ enum { LINE_MAX_LENGTH = 2 * ERROR_MESSAGE_MAX + 128 };
 static struct {
 	int fd; /* -1: none */
 	enum log_format format;
-	bool debug;
+	enum log_level level;
 } log_target = { .fd = -1 };
 
-int log_open(const char *path, enum log_format format, bool debug, struct error *err)
+int log_open(const char *path, enum log_format format, enum log_level level, struct error *err)
 {
 	static const char file_prefix[] = "file:";
 
 	log_target.format = format;
-	log_target.debug = debug;
+	log_target.level = level;
 	if (!path)
 		return 0;
 	if (strncmp(path, file_prefix, strlen(file_prefix)) == 0)
@@ -117,6 +117,8 @@ void log_warning(const char *format, ...)
 {
 	va_list arguments;
 
+	if (log_target.level == LOG_ERRORS)
+		return;
 	va_start(arguments, format);
 	emit_formatted("warning", format, arguments);
 	va_end(arguments);
@@ -126,7 +128,7 @@ void log_debug(const char *format, ...)
 {
 	va_list arguments;
 
-	if (!log_target.debug)
+	if (log_target.level != LOG_ALL)
 		return;
 	va_start(arguments, format);
 	emit_formatted("debug", format, arguments);

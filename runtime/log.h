@@ -10,9 +10,10 @@
 #include <stdbool.h>
 
 enum log_format { LOG_TEXT, LOG_JSON };
+enum log_level { LOG_WARNINGS, LOG_ERRORS, LOG_ALL };
 
 /* `path` may be NULL (standard error only); "file:PATH" is a file too. The file is appended to. */
-int log_open(const char *path, enum log_format format, bool debug, struct error *err);
+int log_open(const char *path, enum log_format format, enum log_level level, struct error *err);
 
 void log_error(const struct error *err);
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

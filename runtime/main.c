@@ -16,6 +16,12 @@
 #include <sys/prctl.h>
 
 static const char *const log_formats[] = { "text", "json", NULL };
+static const char *const log_levels[] = {
+	[LOG_WARNINGS] = "warning", [LOG_ERRORS] = "error", [LOG_ALL] = "debug", NULL
+};
+static const char *const rootless_words[] = {
+	[STATE_ROOTLESS_AUTO] = "auto", [STATE_ROOTLESS] = "true", [STATE_ROOTFUL] = "false", NULL
+};
 
 #define GLOBAL(member, ...) OPTION(struct global_options, member, __VA_ARGS__)
 const struct option global_options[] = {
@@ -23,9 +29,13 @@ const struct option global_options[] = {
 	GLOBAL(log, "log", 0, STRING, "FILE", "append messages to this file; errors go to both"),
 	GLOBAL(log_format, "log-format", 0, CHOICE, "text|json", "how messages are written",
 		.choices = log_formats),
-	GLOBAL(debug, "debug", 0, FLAG, NULL, "more messages"),
+	GLOBAL(log_level, "log-level", 0, CHOICE, "error|warning|debug", "which messages are written",
+		.choices = log_levels),
+	GLOBAL(debug, "debug", 0, FLAG, NULL, "the same as --log-level=debug"),
 	GLOBAL(cgroup_manager, "cgroup-manager", 0, CHOICE, "cgroupfs|systemd|disabled",
 		"who makes the cgroups", .choices = cgroup_manager_names),
+	GLOBAL(rootless, "rootless", 0, CHOICE, "auto|true|false",
+		"whether cgroups that may not be made are done without", .choices = rootless_words),
 	GLOBAL(systemd_cgroup, "systemd-cgroup", 0, FLAG, NULL, "the same as --cgroup-manager=systemd"),
 	GLOBAL(version, "version", 'v', FLAG, NULL, "the version"),
 };
@@ -145,7 +155,11 @@ static int parse_global(struct arena *arena, int argc, char **argv, struct globa
 		return -1;
 	if (global->systemd_cgroup)
 		global->cgroup_manager = CGROUP_MANAGER_SYSTEMD;
-	return log_open(global->log, (enum log_format)global->log_format, global->debug, err);
+	if (global->debug)
+		global->log_level = LOG_ALL;
+	state_set_rootless((enum state_rootless)global->rootless);
+	return log_open(
+		global->log, (enum log_format)global->log_format, (enum log_level)global->log_level, err);
 }
 
 static int run_command(struct arena *arena, int argc, char **argv, int word)

@@ -70,13 +70,18 @@ static bool look_at_mappings(void)
 	return sscanf(text, "%u %u %u", &inside, &outside, &size) != 3 || outside != 0 || size != UINT32_MAX;
 }
 
+static enum state_rootless rootless;
+
+void state_set_rootless(enum state_rootless answer)
+{
+	rootless = answer;
+}
+
 bool state_is_rootless(void)
 {
-	static int answer = -1;
-
-	if (answer < 0)
-		answer = look_at_mappings();
-	return answer;
+	if (rootless == STATE_ROOTLESS_AUTO)
+		rootless = look_at_mappings() ? STATE_ROOTLESS : STATE_ROOTFUL;
+	return rootless == STATE_ROOTLESS;
 }
 
 int state_root(struct arena *arena, const char *given, const char **root, struct error *err)

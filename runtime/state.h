@@ -50,6 +50,8 @@ static inline void cleanup_state_directory(struct state_directory *directory)
 
 /* Not root, or root of a user namespace that somebody made, as in rootless podman. */
 bool state_is_rootless(void);
+enum state_rootless { STATE_ROOTLESS_AUTO, STATE_ROOTLESS, STATE_ROOTFUL };
+void state_set_rootless(enum state_rootless answer); /* --rootless: what it says, whoever we are */
 
 /* --root, or /run/fence, $XDG_RUNTIME_DIR/fence, /tmp/fence-UID; made if it is missing. */
 int state_root(struct arena *arena, const char *given, const char **root, struct error *err);

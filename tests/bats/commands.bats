@@ -97,6 +97,23 @@ exec(sys.argv[2])' "$1" "$2"
 	has --pidfd-socket
 }
 
+@test "exec before start: root may, an ordinary user is told" {
+	make_bundle
+	bundle_args tail -f /dev/null
+	oci create --bundle "$BUNDLE" "$ID" >/dev/null 2>&1
+	runs oci exec "$ID" echo inside
+	is inside
+	runs oci delete --force "$ID"
+	become user
+	make_bundle
+	bundle_args tail -f /dev/null
+	oci create --bundle "$BUNDLE" "$ID" >/dev/null 2>&1
+	exits 255 oci exec "$ID" echo inside
+	has 'has to be started first'
+	runs oci start "$ID"
+	runs oci exec "$ID" echo inside
+}
+
 @test "what waits for start holds nothing of the caller's or the runtime's" {
 	local target
 	make_bundle
@@ -257,4 +274,31 @@ exec(sys.argv[2])' "$1" "$2"
 	exits 137 oci exec "$ID" sh -c 'x=a; while :; do x=$x$x; done'
 	wait_until grep -qx "{\"type\":\"oom\",\"id\":\"$ID\"}" "$TEST_DIR/events.log"
 	[ "$(oci state "$ID" | jq -r .status)" = running ]
+}
+
+@test "kill and delete of all that match; --log-level" {
+	local id
+	running
+	cp -a "$BUNDLE" "$TEST_DIR/other"
+	oci run --detach --bundle "$TEST_DIR/other" "$ID-b" >/dev/null 2>&1
+	oci run --detach --bundle "$TEST_DIR/other" "other-$ID" >/dev/null 2>&1
+	runs oci kill --regex "^$ID" KILL
+	for id in "$ID" "$ID-b"; do
+		wait_until sh -c '"$@" | grep -q stopped' sh "$FENCE" --root "$STATE" state "$id"
+	done
+	runs oci delete --regex "^$ID"
+	runs oci list --quiet
+	is "other-$ID"
+	fails oci delete --regex '('
+	has 'not a regular expression'
+	runs oci delete --force "other-$ID"
+	edit_config '.process.capabilities.bounding += ["CAP_FLY"]'
+	bundle_args true
+	runs oci run --bundle "$BUNDLE" "$ID"
+	has CAP_FLY
+	runs oci --log-level error run --bundle "$BUNDLE" "$ID"
+	is ''
+	runs oci --log-level debug run --bundle "$BUNDLE" "$ID"
+	has debug
+	assert_nothing_left
 }
