@@ -104,11 +104,23 @@ static int open_target(const struct rootfs_context *context, const struct mount_
 	return fd < 0 ? error_wrap(err, "mounts[%zu].destination", request->index) : fd;
 }
 
-/* A mount on the rootfs itself takes its place. */
+static bool is_cgroup(const struct mount_request *request)
+{
+	const char *type = request->mount->type;
+
+	return type && (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0);
+}
+
+bool mount_request_takes_root(const struct mount_request *request)
+{
+	return request->destination[strspn(request->destination, "/")] == '\0' && !request->options.remount &&
+	       (request->options.bind || !is_cgroup(request));
+}
+
 static int take_root(
 	const struct rootfs_context *context, const struct mount_request *request, int fd, struct error *err)
 {
-	if (request->destination[strspn(request->destination, "/")] != '\0')
+	if (!mount_request_takes_root(request))
 		return 0;
 	if (dup3(fd, context->root_fd, O_CLOEXEC) < 0)
 		return error_set(err, errno, "mounts[%zu]: cannot make it the root", request->index);
@@ -300,13 +312,6 @@ static int perform_remount(struct rootfs_context *context, struct mount_request 
 	if (mount_reconfigure(fd, &request->options, err) < 0)
 		return error_wrap(err, "mounts[%zu]: %s", request->index, request->destination);
 	return 0;
-}
-
-static bool is_cgroup(const struct mount_request *request)
-{
-	const char *type = request->mount->type;
-
-	return type && (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0);
 }
 
 int mount_request_perform(struct rootfs_context *context, struct mount_request *request, struct error *err)

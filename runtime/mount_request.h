@@ -25,6 +25,9 @@ const char *mount_request_source(const struct rootfs_context *context, const str
 int mount_request_clone(
 	const struct rootfs_context *context, const struct mount_request *request, struct error *err);
 
+/* It is mounted on the root itself, in whose place it is from then on. */
+bool mount_request_takes_root(const struct mount_request *request);
+
 /* Makes it. */
 int mount_request_perform(struct rootfs_context *context, struct mount_request *request, struct error *err);
 

@@ -64,12 +64,16 @@ static int leave_host(const struct rootfs_context *context, int fd, const char *
 	return error_set(err, errno, "%s: cannot make it a slave", what);
 }
 
-/* Where we are not allowed to either, the child tries. */
-static int open_source(struct rootfs_context *context, struct mount_request *request, struct error *err)
+/* Where we are not allowed to either, the child tries: `refused` then, and for all others too. */
+static int open_source(
+	struct rootfs_context *context, struct mount_request *request, bool *refused, struct error *err)
 {
+	if (*refused && !request->options.idmap)
+		return 0;
 	request->source_fd = mount_request_clone(context, request, err);
+	*refused = request->source_fd < 0 && err->number == EPERM;
 	if (request->source_fd < 0)
-		return err->number == EPERM && !request->options.idmap ? 0 : -1;
+		return *refused && !request->options.idmap ? 0 : -1;
 	return leave_host(context, request->source_fd,
 		arena_printf(context->arena, "mounts[%zu].source", request->index), err);
 }
@@ -90,13 +94,14 @@ static struct mount_request request_for(const struct rootfs_context *context, si
 }
 
 /* The user namespace's root may have no way to it: directories of root's own are often 0700. */
-static int open_root(struct rootfs_context *context, const char *path, struct error *err)
+static int open_root(struct rootfs_context *context, const char *path, bool *refused, struct error *err)
 {
 	if (!context->user_namespace || !context->mount_namespace)
 		return 0;
 	context->root_fd = mount_clone(AT_FDCWD, path, true, true);
+	*refused = context->root_fd < 0 && errno == EPERM;
 	if (context->root_fd < 0)
-		return errno == EPERM ? 0 : error_set(err, errno, "root.path: cannot open %s", path);
+		return *refused ? 0 : error_set(err, errno, "root.path: cannot open %s", path);
 	return leave_host(context, context->root_fd, "root.path", err);
 }
 
@@ -104,8 +109,9 @@ int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 {
 	const char *root = rootfs_path(context);
 	size_t count = context->config->mounts.count;
+	bool refused = false;
 
-	if (open_root(context, root, err) < 0)
+	if (open_root(context, root, &refused, err) < 0)
 		return -1;
 	context->requests = arena_array(context->arena, count, sizeof(*context->requests));
 	for (size_t i = 0; i < count; i++)
@@ -114,7 +120,8 @@ int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 		struct mount_request *request = &context->requests[i];
 
 		if (mount_options_read(context->arena, request->mount, i, &request->options, err) < 0 ||
-			(is_for_parent(context, request, root) && open_source(context, request, err) < 0)) {
+			(is_for_parent(context, request, root) &&
+				open_source(context, request, &refused, err) < 0)) {
 			rootfs_close_sources(context);
 			return -1;
 		}
@@ -150,6 +157,11 @@ static int mount_root(struct rootfs_context *context, struct error *err)
 	const char *path = rootfs_path(context);
 	bool given = context->root_fd >= 0;
 
+	/* What takes its place is mounted right on the directory. */
+	if (!given && context->config->mounts.count && mount_request_takes_root(&context->requests[0])) {
+		context->root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		return context->root_fd < 0 ? error_set(err, errno, "root.path: cannot open %s", path) : 0;
+	}
 	if (!given)
 		context->root_fd = mount_clone(AT_FDCWD, path, true, true);
 	if (context->root_fd < 0)

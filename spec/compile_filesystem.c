@@ -106,21 +106,6 @@ static bool backed_by_bundle(const struct compilation *compilation, const struct
 	       (place->backing == BACKING_SKELETON && !root_in_memory(compilation));
 }
 
-/* Makes something to mount on. */
-static void prepare(
-	struct layout *layout, const struct place *around, const struct rule_node *node, bool directory)
-{
-	const char *path;
-
-	if (!backed_by_bundle(layout->compilation, around))
-		return;
-	path = stored(layout, around, node->path);
-	if (directory)
-		add_directory(layout->compilation, path);
-	else
-		add_file(layout->compilation, path, "", 0444);
-}
-
 /* Mounts */
 
 struct oci_mount *add_mount(const struct compilation *compilation, const char *destination, const char *type,
@@ -135,6 +120,18 @@ struct oci_mount *add_mount(const struct compilation *compilation, const char *d
 	for (; *options; options++)
 		string_list_add(compilation->arena, &mount->options, *options);
 	return mount;
+}
+
+/* Something is to be mounted in what covers a part of the root: that takes a file system. */
+static void fill_cover(struct layout *layout, const struct place *place)
+{
+	static const char *const options[] = { "nosuid", "nodev", "noexec", "mode=755", "ro", NULL };
+	struct place *owner = &layout->placed.items[place->owner];
+
+	if (owner->cover != COVER_EMPTY)
+		return;
+	owner->cover = COVER_FILLED;
+	add_mount(layout->compilation, owner->path, "tmpfs", "tmpfs", options);
 }
 
 /* Options of the recursive kind: the others would be a remount, which fails in a user namespace where the host's mount has flags
@@ -157,10 +154,32 @@ static void add_bind(const struct compilation *compilation, const char *destinat
 		string_list_add(compilation->arena, &mount->options, by_remount ? "ro" : "rro");
 }
 
+/* A mask is in the bundle once something is covered by it. */
 static void bind_mask(const struct compilation *compilation, const char *destination, const char *mask)
 {
-	add_bind(compilation, destination, in_bundle(compilation, mask), strcmp(mask, MASK_DIRECTORY) == 0,
-		BIND_READ_ONLY);
+	bool directory = strcmp(mask, MASK_DIRECTORY) == 0;
+
+	if (directory)
+		add_directory(compilation, mask);
+	else if (strcmp(mask, MASK_EMPTY) == 0 || strcmp(mask, MASK_DENIED) == 0)
+		add_file(compilation, mask, "", strcmp(mask, MASK_EMPTY) == 0 ? 0444 : 0);
+	add_bind(compilation, destination, in_bundle(compilation, mask), directory, BIND_READ_ONLY);
+}
+
+/* Makes something to mount on. */
+static void prepare(
+	struct layout *layout, const struct place *around, const struct rule_node *node, bool directory)
+{
+	const char *path;
+
+	fill_cover(layout, around);
+	if (!backed_by_bundle(layout->compilation, around))
+		return;
+	path = stored(layout, around, node->path);
+	if (directory)
+		add_directory(layout->compilation, path);
+	else
+		add_file(layout->compilation, path, "", 0444);
 }
 
 static void bind_host(struct layout *layout, const struct rule_node *node, const struct place *place)
@@ -180,6 +199,7 @@ static void own(const struct layout *layout, struct place *place, enum backing b
 	place->backing = backing;
 	place->owner = layout->placed.count; /* where it will be */
 	place->shared_mask = 0;
+	place->cover = NO_COVER;
 }
 
 static void place_mask(
@@ -271,6 +291,14 @@ static void place_own_file(struct layout *layout, const struct rule_node *node, 
 	prepare(layout, around, node, false);
 	bind_mask(compilation, node->path, node->source);
 	string_list_add(compilation->arena, &layout->readable, node->path);
+}
+
+/* Of the root that is bound, an empty directory. */
+static void place_cover(struct layout *layout, struct place *place)
+{
+	own(layout, place, BACKING_SKELETON);
+	place->readable = place->writable = false;
+	place->cover = COVER_EMPTY;
 }
 
 static void place_own(
@@ -365,7 +393,9 @@ static void place_node(struct layout *layout, const struct rule_node *node)
 		layout->placed.items[0].write_final = place.write_final;
 		return;
 	}
-	if (node->special)
+	if (node->special == COVERED && around->backing == BACKING_HOST && node->read != ALLOWED)
+		place_cover(layout, &place);
+	else if (node->special && node->special != COVERED)
 		place_own(layout, node, around, &place);
 	else if (node->kind == PATH_SYMLINK)
 		place_link(layout, node, around);
@@ -415,6 +445,7 @@ static void add_links(struct layout *layout)
 
 		if (place->backing != BACKING_SKELETON)
 			continue;
+		fill_cover(layout, place);
 		if (root_in_memory(compilation))
 			add_mount(compilation, link->path, "bind", link->path, copy);
 		else
@@ -436,8 +467,11 @@ static void add_skeleton_directory(struct layout *layout, const char *path)
 
 	if (place && backed_by_bundle(layout->compilation, place))
 		add_directory(layout->compilation, stored(layout, place, path));
-	else if (place && place->backing == BACKING_SKELETON && !has_mount_within(layout->compilation, path))
+	else if (place && place->backing == BACKING_SKELETON &&
+		 !has_mount_within(layout->compilation, path)) {
+		fill_cover(layout, place);
 		bind_mask(layout->compilation, path, MASK_DIRECTORY);
+	}
 }
 
 /* /dev and /proc: mounted before anything else, since rules can put something into /dev. */
@@ -450,12 +484,20 @@ static void add_kernel_mounts(const struct compilation *compilation)
 		{ "/dev", "tmpfs", { "nosuid", "noexec", "strictatime", "mode=755", "size=65536k" } },
 		{ "/dev/pts", "devpts", { "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620" } },
 		{ "/dev/shm", "tmpfs", { "nosuid", "noexec", "nodev", "mode=1777" } },
-		{ "/dev/mqueue", "mqueue", { "nosuid", "noexec", "nodev" } },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(mounts); i++)
 		add_mount(compilation, mounts[i].destination, mounts[i].type, mounts[i].type,
 			mounts[i].options);
+}
+
+static void hide_what_is_covered(const struct layout *layout)
+{
+	for (size_t i = 0; i < layout->placed.count; i++)
+		if (layout->placed.items[i].cover == COVER_EMPTY && layout->placed.items[i].owner == i)
+			string_list_add(layout->compilation->arena,
+				&layout->compilation->config->linux->masked_paths,
+				layout->placed.items[i].path);
 }
 
 static void hide_kernel_files(const struct compilation *compilation)
@@ -482,6 +524,7 @@ static void finish(struct layout *layout)
 	add_skeleton_directory(layout, facts->cwd.path);
 	add_skeleton_directory(layout, facts->home_at.path);
 	add_links(layout);
+	hide_what_is_covered(layout);
 	hide_kernel_files(compilation);
 	if (layout->missing)
 		string_list_note(compilation->arena, &compilation->compiled->notes,
@@ -493,25 +536,36 @@ static void finish(struct layout *layout)
 	compile_landlock(compilation, &layout->readable, &layout->writable);
 }
 
+static void place_root(struct layout *layout, const struct rule_tree *tree)
+{
+	static const char *const in_memory[] = { "nosuid", "nodev", "mode=755", NULL };
+	struct compilation *compilation = layout->compilation;
+	struct place root = { .path = "/", .backing = BACKING_SKELETON, .store = "rootfs" };
+	const struct rule_node *first = &tree->items[0];
+	bool denied = strcmp(first->path, "/") == 0 && first->read == DENIED_FOR_GOOD;
+
+	if (compilation->facts->root_is_bound && !denied) {
+		root = (struct place){ .path = "/", .backing = BACKING_HOST, .readable = true };
+		add_bind(compilation, "/", "/", true, BIND_READ_ONLY);
+		string_list_add(compilation->arena, &layout->readable, "/");
+	} else if (root_in_memory(compilation)) {
+		add_mount(compilation, "/", "tmpfs", "tmpfs", in_memory);
+	}
+	PUSH(compilation->arena, &layout->placed, root);
+	PUSH(compilation->arena, &layout->stack, 0);
+}
+
 int compile_filesystem(struct compilation *compilation, struct error *err)
 {
 	struct layout layout = { .compilation = compilation,
 		.placeholders = json_new_array(compilation->arena) };
-	const struct place root = { .path = "/", .backing = BACKING_SKELETON, .store = "rootfs" };
-	static const char *const root_options[] = { "nosuid", "nodev", "mode=755", NULL };
 	struct rule_tree tree;
 
 	if (rule_tree_build(compilation, &tree, err) < 0)
 		return -1;
 	add_directory(compilation, "rootfs");
-	add_directory(compilation, MASK_DIRECTORY);
-	add_file(compilation, MASK_EMPTY, "", 0444);
-	add_file(compilation, MASK_DENIED, "", 0);
-	if (root_in_memory(compilation))
-		add_mount(compilation, "/", "tmpfs", "tmpfs", root_options);
+	place_root(&layout, &tree);
 	add_kernel_mounts(compilation);
-	PUSH(compilation->arena, &layout.placed, root);
-	PUSH(compilation->arena, &layout.stack, 0);
 	for (size_t i = 0; i < tree.count; i++)
 		place_node(&layout, &tree.items[i]);
 	finish(&layout);

@@ -31,7 +31,7 @@ struct rule_node {
 	bool optional;	     /* say nothing if it does not exist */
 	bool pin;	     /* must not be moved away while it is writable: gets a mount of its own */
 	bool reads_empty;    /* denied, but as an empty file instead of an unreadable one */
-	enum { ORDINARY, PRIVATE_TMP, OWN_DEV, OWN_PROC, OWN_FILE } special;
+	enum { ORDINARY, PRIVATE_TMP, OWN_DEV, OWN_PROC, OWN_FILE, COVERED } special;
 	const char *source; /* OWN_FILE: in the bundle */
 	enum permission read, write;
 };
@@ -59,6 +59,11 @@ struct place {
 	size_t owner; /* the place, by index, whose mount this is a part of: perhaps itself */
 	const char
 		*store; /* an owner's, of SKELETON and MASK: the directory in the bundle that stands for it */
+	enum {
+		NO_COVER,
+		COVER_EMPTY,
+		COVER_FILLED
+	} cover;	    /* an owner's: it covers a part of the host's root */
 	size_t shared_mask; /* an owner's, of MASK: its index in config->mounts, while it uses the empty directory that all share; else 0 */
 };
 

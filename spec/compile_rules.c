@@ -164,6 +164,11 @@ static void add_own(const struct compilation *compilation, struct rule_tree *tre
 					.kind = PATH_DIRECTORY,
 					.read = DENIED_FOR_GOOD,
 					.write = DENIED_FOR_GOOD });
+	for (size_t i = 0; i < facts->covered.count; i++)
+		add(compilation, tree,
+			(struct rule_node){ .path = facts->covered.items[i],
+				.kind = PATH_DIRECTORY,
+				.special = COVERED });
 	for (size_t i = 0; i < facts->pinned.count; i++)
 		add(compilation, tree, node_of(&facts->pinned.items[i]))->pin = true;
 

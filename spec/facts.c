@@ -116,31 +116,89 @@ static struct path_fact *add(const struct gatherer *gatherer, struct path_facts 
 	return arena_push(gatherer->arena, &list->items, &list->count, sizeof(*list->items));
 }
 
-/* What is in "/", but for what each sandbox has of its own: the root itself is never the host's. */
-static int gather_top_level(
-	struct gatherer *gatherer, const char *rule, struct path_facts *list, struct error *err)
+/* What is in "/", but for what each sandbox has of its own. */
+struct top_level {
+	struct string_list directories, others;
+	struct string_list
+		covered;       /* directories whose place in the sandbox is empty but for what is named */
+	bool has_mount_points; /* what every sandbox mounts has a directory to be mounted on, and no link */
+};
+
+static int list_root(struct arena *arena, struct top_level *found, struct error *err)
 {
-	static const char *const own[] = { ".", "..", "dev", "proc", "sys", "run", "tmp", "lost+found" };
+	static const char *const own[] = { "/dev", "/proc", "/tmp", "/sys", "/run", "/lost+found" };
+	enum { MOUNTED = 3 }; /* the first ones: always */
 	_cleanup_closedir_ DIR *root = opendir("/");
 	struct dirent *entry;
+	size_t present = 0;
+	bool odd = false;
 
 	if (!root)
 		return error_set(err, errno, "cannot list /");
 	while ((entry = readdir(root))) {
-		struct path_fact fact;
+		const char *path = arena_printf(arena, "/%s", entry->d_name);
+		bool directory = entry->d_type == DT_DIR;
 		size_t i = 0;
 
-		while (i < ARRAY_SIZE(own) && strcmp(own[i], entry->d_name) != 0)
-			i++;
-		if (i < ARRAY_SIZE(own))
+		if (strcmp(path, "/.") == 0 || strcmp(path, "/..") == 0)
 			continue;
-		resolve_path(gatherer, arena_printf(gatherer->arena, "/%s", entry->d_name), true, &fact);
+		while (i < ARRAY_SIZE(own) && strcmp(own[i], path) != 0)
+			i++;
+		if (i == ARRAY_SIZE(own))
+			string_list_add(arena, directory ? &found->directories : &found->others, path);
+		else if (!directory)
+			odd = true;
+		else if (i < MOUNTED)
+			present++;
+		else
+			string_list_add(arena, &found->covered, path);
+	}
+	found->has_mount_points = present == MOUNTED && !odd;
+	return 0;
+}
+
+static void add_top_level(
+	struct gatherer *gatherer, const struct string_list *paths, const char *rule, struct path_facts *list)
+{
+	for (size_t i = 0; i < paths->count; i++) {
+		struct path_fact fact;
+
+		resolve_path(gatherer, paths->items[i], true, &fact);
 		if (fact.kind == PATH_MISSING)
 			continue;
 		fact.rule = rule;
 		fact.optional = true;
 		*add(gatherer, list) = fact;
 	}
+}
+
+static int gather_top_level(
+	struct gatherer *gatherer, const char *rule, struct path_facts *list, struct error *err)
+{
+	struct top_level found = { 0 };
+
+	if (list_root(gatherer->arena, &found, err) < 0)
+		return -1;
+	add_top_level(gatherer, &found.directories, rule, list);
+	add_top_level(gatherer, &found.others, rule, list);
+	return 0;
+}
+
+/* Everything is readable. Our own runtime can bind the root as it is and cover what is the sandbox's own: one mount instead of one
+ * for each directory. */
+static int gather_root(struct gatherer *gatherer, bool exported, struct error *err)
+{
+	struct facts *facts = gatherer->facts;
+	struct top_level found = { 0 };
+
+	if (list_root(gatherer->arena, &found, err) < 0)
+		return -1;
+	facts->root_is_bound = !exported && found.has_mount_points;
+	if (facts->root_is_bound)
+		facts->covered = found.covered;
+	else
+		add_top_level(gatherer, &found.directories, "/", &facts->top_level);
+	add_top_level(gatherer, &found.others, "/", &facts->top_level);
 	return 0;
 }
 
@@ -290,7 +348,7 @@ int facts_gather(struct arena *arena, const struct policy *policy, const struct 
 	if (gather_policy(&gatherer, policy, err) < 0)
 		return -1;
 	if (deny_read->set && !deny_read->value && !strict) {
-		if (gather_top_level(&gatherer, "/", &facts->top_level, err) < 0)
+		if (gather_root(&gatherer, invocation->exported, err) < 0)
 			return -1;
 	} else if (!strict) {
 		gather_builtin(

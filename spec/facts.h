@@ -60,7 +60,9 @@ struct facts {
 		pinned; /* directories that hold protected paths and must not be moved away: .git, .claude */
 	struct path_facts sockets;   /* allowUnixSockets */
 	struct path_facts top_level; /* of "/", where everything is readable by default; links are followed */
-	struct path_facts system;    /* of /sys: what programs ask about the machine */
+	bool root_is_bound; /* that is so, and one mount of "/" does: only links are in top_level then */
+	struct string_list covered; /* what must not be seen of the root that is bound: /sys, /run … */
+	struct path_facts system;   /* of /sys: what programs ask about the machine */
 	struct path_fact resolv_conf;
 	struct {
 		struct path_link *items;

@@ -473,6 +473,26 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 	done
 }
 
+@test "read-all mode: of /run and /sys only what is named is there" {
+	host_namespace
+	in_host mount -t tmpfs -o mode=755 run /run
+	in_host sh -c 'mkdir /run/seen /run/hidden; echo public >/run/seen/file; touch /run/hidden/file'
+	for who in $EVERYONE; do
+		become "$who"
+		policy '{ "filesystem": { "defaultDenyRead": false, "allowRead": ["/run/seen"] } }'
+		runs fenced sh -c 'ls /run; cat /run/seen/file; ls /sys; ls -d /sys/devices/*'
+		is $'seen\npublic\ndevices\nkernel\n/sys/devices/system'
+		fails fenced touch /run/new /run/seen/new /sys/new /new
+		policy '{ "filesystem": { "defaultDenyRead": false, "allowWrite": ["."] } }'
+		runs fenced sh -c 'ls /run /lost+found 2>/dev/null | grep -v : || true; test -r /etc/passwd && echo >new'
+		is ''
+		[ -e new ]
+		policy '{ "filesystem": { "defaultDenyRead": false, "allowRead": ["/run"] } }'
+		runs fenced cat /run/hidden/file /run/seen/file
+		is public
+	done
+}
+
 @test "allowRead and allowWrite open single paths, and denyWrite closes some again" {
 	for who in $EVERYONE; do
 		become "$who"
