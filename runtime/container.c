@@ -63,6 +63,10 @@ static int make_and_run(
 {
 	int result;
 
+	const struct container_options *options = creation->options;
+
+	if (watcher && watcher_name(watcher, options->root, options->id, err) < 0)
+		return -1;
 	if (creation_take(creation, err) < 0)
 		return -1;
 	if (watcher)
@@ -74,7 +78,7 @@ static int make_and_run(
 		result = run_poststart(&creation->state, creation->config, err);
 	if (result < 0)
 		*exit_status = creation->child.exit_status;
-	if (result < 0 || (creation->foreground && !creation->options->keep))
+	if (result < 0 || (creation->foreground && !options->keep))
 		creation_undo(creation);
 	return result;
 }
@@ -82,26 +86,27 @@ static int make_and_run(
 int container_run(
 	struct arena *arena, const struct container_options *options, int *exit_status, struct error *err)
 {
+	bool watched = !options->detach && !options->keep;
+	struct watcher *watcher = options->watcher, own;
 	struct creation creation;
-	struct watcher watcher;
 	int result;
 
 	*exit_status = -1;
+	if (watched && !watcher) {
+		if (watcher_start(&own, err) < 0)
+			return -1;
+		watcher = &own;
+	}
 	creation_begin(&creation, arena, options);
 	creation.foreground = !options->detach;
 	result = creation_load(&creation, err);
-	if (result == 0 && creation.foreground && !options->keep) {
-		result = watcher_start(&watcher, options->root, options->id, err);
-		if (result == 0) {
-			result = make_and_run(&creation, &watcher, exit_status, err);
-			watcher_end(&watcher);
-		}
-	} else if (result == 0) {
-		result = make_and_run(&creation, NULL, exit_status, err);
-		if (result == 0 && options->detach)
-			*exit_status = 0;
-	}
+	if (result == 0)
+		result = make_and_run(&creation, watcher, exit_status, err);
+	if (result == 0 && options->detach)
+		*exit_status = 0;
 	creation_end(&creation);
+	if (watcher == &own)
+		watcher_end(&own);
 	return result;
 }
 

@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+struct watcher;
+
 struct container_options {
 	const char *root; /* NULL: state_default_root() */
 	const char *id;
@@ -32,6 +34,8 @@ struct container_options {
 	int (*prepare)(void *data, struct arena *arena, const char *state_directory, int state_fd,
 		struct oci_config **config, struct error *err);
 	void *prepare_data;
+	struct watcher *
+		watcher; /* container_run() in the foreground: one that was started early; NULL: it starts one */
 };
 
 /* On failure nothing is left behind. When the program cannot be run, err->number is ENOENT (not found) or EACCES, and

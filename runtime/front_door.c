@@ -9,6 +9,7 @@
 #include "runtime/log.h"
 #include "runtime/seal.h"
 #include "runtime/state.h"
+#include "runtime/supervise.h"
 #include "spec/cleanup.h"
 #include "spec/command.h"
 #include "spec/compile.h"
@@ -312,7 +313,7 @@ static const char *new_id(struct arena *arena)
 	return arena_printf(arena, "fence-%d-%08x", (int)getpid(), number);
 }
 
-static int run(struct front_door *door, int *exit_status, struct error *err)
+static int run(struct front_door *door, struct watcher *watcher, int *exit_status, struct error *err)
 {
 	door->invocation.id = new_id(door->arena);
 	door->container = (struct container_options){
@@ -321,6 +322,7 @@ static int run(struct front_door *door, int *exit_status, struct error *err)
 		.cgroup_manager = CGROUP_MANAGER_CGROUPFS,
 		.prepare = prepare,
 		.prepare_data = door,
+		.watcher = watcher,
 	};
 	return container_run(door->arena, &door->container, exit_status, err);
 }
@@ -328,16 +330,21 @@ static int run(struct front_door *door, int *exit_status, struct error *err)
 int front_door_main(struct arena *arena, int argc, char **argv)
 {
 	struct front_door door = { .arena = arena };
+	struct watcher watcher;
 	struct error err = { 0 };
-	int exit_status = -1;
-	bool help;
+	int exit_status = -1, result;
+	bool help = false;
 
-	if (seal_self(argv, &err) == 0 && understand(&door, argc, argv, false, &help, &err) == 0) {
-		if (help)
-			return 0;
-		if (run(&door, &exit_status, &err) == 0)
-			return exit_status;
+	if (seal_self(argv, &err) < 0 || watcher_start(&watcher, &err) < 0) {
+		log_error(&err);
+		return EXIT_FENCE_FAILED;
 	}
+	result = understand(&door, argc, argv, false, &help, &err);
+	if (result == 0 && !help)
+		result = run(&door, &watcher, &exit_status, &err);
+	watcher_end(&watcher);
+	if (result == 0)
+		return help ? 0 : exit_status;
 	log_error(&err);
 	return exit_status > 0 ? exit_status : EXIT_FENCE_FAILED;
 }

@@ -8,10 +8,13 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 /* Not SIGTSTP, SIGTTIN, SIGTTOU and SIGCONT: we stop and go on as any program does, and the terminal sees to the rest. */
@@ -136,45 +139,65 @@ int supervise(const struct supervised *child, int *exit_status, struct error *er
 
 /* ---- the watcher ---- */
 
-enum { WATCH_TAKEN = 'T', WATCH_DONE = 'D' };
+/* What it is told, the first byte of a packet. After WATCH_NAME come the root (empty: the default one) and the id, with a null
+ * byte each. */
+enum { WATCH_NAME = 'N', WATCH_TAKEN = 'T', WATCH_DONE = 'D' };
 
-static void __attribute__((noreturn)) watch(int pipe, const char *root, const char *id)
+enum { PACKET_MAX = 2 * PATH_MAX };
+
+static ssize_t receive(char packet[PACKET_MAX])
+{
+	ssize_t length;
+
+	do
+		length = read(STDIN_FILENO, packet, PACKET_MAX);
+	while (length < 0 && errno == EINTR);
+	return length;
+}
+
+static void clean_up(const char *root, const char *id, bool taken)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
 	struct error err = { 0 };
-	bool taken = false;
-	ssize_t length;
-	char byte;
 
-	/* Our caller may kill its whole process group, and must see its own fds close. */
-	setsid();
-	dup2(pipe, STDIN_FILENO);
-	dup2(STDERR_FILENO, STDOUT_FILENO);
-	close_range(STDERR_FILENO + 1, ~0U, 0);
-	for (;;) {
-		length = read(STDIN_FILENO, &byte, 1);
-		if (length < 0 && errno == EINTR)
-			continue;
-		if (length <= 0 || byte == WATCH_DONE)
-			break;
-		taken = true;
-	}
-	if (length == 1)
-		_exit(0);
 	/* Killed between mkdir and telling us: an empty directory then, and never anybody else's container. */
 	if (!taken && state_root(arena, root, &root, NULL) == 0)
 		rmdir(arena_printf(arena, "%s/%s", root, id));
 	else if (container_delete(arena, root, id, true, &err) < 0)
 		log_error(&err);
+}
+
+static void __attribute__((noreturn)) watch(int socket)
+{
+	static char name[PACKET_MAX], packet[PACKET_MAX];
+	const char *id;
+	bool taken = false;
+	ssize_t length;
+
+	/* Our caller may kill its whole process group, and must see its own fds close. */
+	setsid();
+	dup2(socket, STDIN_FILENO);
+	dup2(STDERR_FILENO, STDOUT_FILENO);
+	close_range(STDERR_FILENO + 1, ~0U, 0);
+	while ((length = receive(packet)) > 0) {
+		if (*packet == WATCH_DONE)
+			_exit(0);
+		taken = *packet == WATCH_TAKEN;
+		if (*packet == WATCH_NAME)
+			memcpy(name, packet + 1, (size_t)length - 1);
+	}
+	id = name + strlen(name) + 1;
+	if (*id)
+		clean_up(*name ? name : NULL, id, taken);
 	_exit(0);
 }
 
-int watcher_start(struct watcher *watcher, const char *root, const char *id, struct error *err)
+int watcher_start(struct watcher *watcher, struct error *err)
 {
 	int ends[2];
 
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return error_set(err, errno, "cannot make a pipe");
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return error_set(err, errno, "cannot make a socket pair");
 	watcher->pid = fork();
 	if (watcher->pid < 0) {
 		close_fd(ends[0]);
@@ -183,30 +206,43 @@ int watcher_start(struct watcher *watcher, const char *root, const char *id, str
 	}
 	if (watcher->pid == 0) {
 		close_fd(ends[1]);
-		watch(ends[0], root, id);
+		watch(ends[0]);
 	}
 	close_fd(ends[0]);
-	watcher->pipe = ends[1];
+	watcher->socket = ends[1];
 	return 0;
 }
 
-static void tell(struct watcher *watcher, char byte)
+static void tell(struct watcher *watcher, const char *packet, size_t length)
 {
-	ssize_t written = write(watcher->pipe, &byte, 1);
+	/* If it was killed, we are the one who survives. */
+	(void)send(watcher->socket, packet, length, MSG_NOSIGNAL);
+}
 
-	(void)written; /* it was killed: then we are the one who survives */
+int watcher_name(struct watcher *watcher, const char *root, const char *id, struct error *err)
+{
+	char packet[PACKET_MAX];
+	int length = snprintf(packet, sizeof(packet), "%c%s%c%s", WATCH_NAME, root ? root : "", 0, id);
+
+	if (length >= PACKET_MAX)
+		return error_set(err, ENAMETOOLONG, "the state directory's path is too long");
+	tell(watcher, packet, (size_t)length + 1);
+	return 0;
 }
 
 void watcher_id_taken(struct watcher *watcher)
 {
-	tell(watcher, WATCH_TAKEN);
+	static const char packet = WATCH_TAKEN;
+
+	tell(watcher, &packet, 1);
 }
 
 void watcher_end(struct watcher *watcher)
 {
+	static const char packet = WATCH_DONE;
 	int status;
 
-	tell(watcher, WATCH_DONE);
-	watcher->pipe = close_fd(watcher->pipe);
+	tell(watcher, &packet, 1);
+	watcher->socket = close_fd(watcher->socket);
 	waitpid(watcher->pid, &status, 0);
 }
