@@ -144,9 +144,11 @@ static int remove_contents(int fd, dev_t device, struct error *err)
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		if (unlinkat(dirfd(directory), entry->d_name, 0) == 0)
+		/* Most directories are empty. */
+		if (unlinkat(dirfd(directory), entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0) ==
+			0)
 			continue;
-		if (errno != EISDIR && errno != EPERM)
+		if (errno != EISDIR && errno != EPERM && errno != ENOTEMPTY)
 			return error_set(err, errno, "cannot remove %s", entry->d_name);
 		child = openat(
 			dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

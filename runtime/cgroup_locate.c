@@ -296,7 +296,7 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 	bool rootless, struct cgroup **result, struct error *err)
 {
 	struct memberships memberships = { 0 };
-	bool unified = cgroup_host_is_unified(), relative;
+	bool unified, relative;
 	struct cgroup *cgroup;
 	const char *below;
 
@@ -315,6 +315,7 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 	if (!*below)
 		return error_set(
 			err, 0, "linux.cgroupsPath: \"%s\" names no cgroup below the root", cgroups_path);
+	unified = cgroup_host_is_unified();
 	/* The commonest case needs neither file, and mountinfo is long where many containers run. */
 	if ((!unified || relative) && memberships_load(arena, &memberships, err) < 0)
 		return -1;

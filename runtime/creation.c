@@ -182,13 +182,20 @@ int creation_load(struct creation *creation, struct error *err)
 static const char *now(struct arena *arena)
 {
 	struct timespec time;
-	struct tm utc;
-	char text[64];
+	long seconds, days, era, year, month;
 
 	clock_gettime(CLOCK_REALTIME, &time);
-	gmtime_r(&time.tv_sec, &utc);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
-	return arena_printf(arena, "%s.%09ldZ", text, time.tv_nsec);
+	seconds = time.tv_sec % 86400;
+	/* The calendar by hand: gmtime(3) reads /etc/localtime. Counted from March, the leap day is a year's last. */
+	days = time.tv_sec / 86400 + 719468; /* since 0000-03-01 */
+	era = days / 146097 * 400;
+	days %= 146097;
+	year = (days - days / 1460 + days / 36524 - days / 146096) / 365;
+	days -= 365 * year + year / 4 - year / 100;
+	month = (5 * days + 2) / 153;
+	return arena_printf(arena, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%09ldZ", era + year + (month >= 10),
+		month + (month < 10 ? 3 : -9), days - (153 * month + 2) / 5 + 1, seconds / 3600,
+		seconds / 60 % 60, seconds % 60, time.tv_nsec);
 }
 
 static int locate_cgroup(struct creation *creation, struct error *err)
@@ -426,7 +433,8 @@ static int write_down_config(struct creation *creation, struct error *err)
 	int directory = creation->directory.fd;
 
 	if (creation->options->prepare)
-		return bundle_write_config(creation->arena, directory, state->config, creation->config, err);
+		creation->config_text = json_format(creation->arena,
+			oci_config_write(creation->arena, creation->config), false, &creation->config_length);
 	return bundle_write_file(
 		directory, state->config, creation->config_text, creation->config_length, 0600, err);
 }

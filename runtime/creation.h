@@ -14,7 +14,7 @@ struct creation {
 	bool waits_for_start; /* `create` */
 
 	struct oci_config *config;
-	const char *config_text; /* as it was read, for the state directory; NULL with options->prepare */
+	const char *config_text; /* as it was read, or made, for the state directory */
 	size_t config_length;
 	struct state_directory directory;
 	struct state state;

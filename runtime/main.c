@@ -10,6 +10,7 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -220,9 +221,13 @@ static void open_standard_streams(void)
 
 int main(int argc, char **argv)
 {
-	_cleanup_arena_ struct arena *arena = arena_new();
+	_cleanup_arena_ struct arena *arena = NULL;
 	int word = find_command_word(argc, argv), status;
 
+	/* We do not live long: memory is taken once, and given back by our end. */
+	mallopt(M_TOP_PAD, 1024 * 1024);
+	mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+	arena = arena_new();
 	open_standard_streams();
 	/* Run from a sealed view of itself the kernel would call it by the number of a fd. */
 	prctl(PR_SET_NAME, "fence");

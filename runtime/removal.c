@@ -23,6 +23,12 @@ static void run_poststop(const struct state *state, const struct oci_config *con
 		}
 }
 
+/* Without a config nobody knows what was claimed. */
+static bool may_have_placeholders(const struct oci_config *config)
+{
+	return !config || oci_annotation(config, ANNOTATION_PLACEHOLDERS);
+}
+
 int removal_run(struct arena *arena, const struct state_directory *directory, const struct state *state,
 	struct cgroup *cgroup, const struct oci_config *config, struct error *err)
 {
@@ -34,7 +40,8 @@ int removal_run(struct arena *arena, const struct state_directory *directory, co
 		failed = true;
 	if (state && host_mounts_remove(state->rootfs, &state->root_mount, failed ? err : &first) < 0)
 		failed = true;
-	if (placeholders_release(arena, directory->root, directory->id, failed ? err : &first) < 0)
+	if (may_have_placeholders(config) &&
+		placeholders_release(arena, directory->root, directory->id, failed ? err : &first) < 0)
 		failed = true;
 	if (state && state->pid.set && config)
 		run_poststop(state, config);
