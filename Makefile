@@ -5,7 +5,7 @@
 #   make check      all tests
 #   make conformance   real programs inside that come in large packages, and a connection that is idle for ten minutes
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
-#   make bench      medians and ratios against crun, runc, bubblewrap and a direct connection
+#   make bench      medians and ratios against crun (CRUN=PATH: another), runc, bubblewrap and a direct connection; a soak
 #   make bench-net  what the relay carries, against a SOCKS-aware client; PEERS=DIR with hev-socks5-tunnel, tun2socks
 #   make install    DESTDIR= PREFIX=/usr/local
 #   make SANITIZE=1 with address and undefined-behaviour sanitizers, in build-sanitize/
@@ -92,7 +92,7 @@ conformance:
 bench:
 	@contrib/setup build bench
 	@$(MAKE) --no-print-directory all
-	@contrib/bench/run $(abspath $(BUILD)/fence)
+	@CRUN=$(or $(CRUN),crun) contrib/bench/run $(abspath $(BUILD)/fence)
 
 bench-net:
 	@contrib/setup build bench-net

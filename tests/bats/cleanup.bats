@@ -128,3 +128,17 @@ inits() {
 		snapshot | diff "$TEST_DIR/before" -
 	done
 }
+
+@test "a hundred containers in a row leave nothing" {
+	for who in $EVERYONE; do
+		become "$who"
+		make_bundle
+		bundle_args true
+		for number in $(seq 50); do
+			runs fence --root "$STATE" create --bundle "$BUNDLE" "$ID-$number"
+			runs fence --root "$STATE" start "$ID-$number"
+			runs fence --root "$STATE" delete --force "$ID-$number"
+		done
+		assert_nothing_left
+	done
+}
