@@ -61,9 +61,8 @@ static int run_in_foreground(struct creation *creation, int *exit_status, struct
 static int make_and_run(
 	struct creation *creation, struct watcher *watcher, int *exit_status, struct error *err)
 {
-	int result;
-
 	const struct container_options *options = creation->options;
+	int result;
 
 	if (watcher && watcher_name(watcher, options->root, options->id, err) < 0)
 		return -1;

@@ -182,20 +182,13 @@ int creation_load(struct creation *creation, struct error *err)
 static const char *now(struct arena *arena)
 {
 	struct timespec time;
-	long seconds, days, era, year, month;
+	struct tm utc;
+	char text[64];
 
 	clock_gettime(CLOCK_REALTIME, &time);
-	seconds = time.tv_sec % 86400;
-	/* The calendar by hand: gmtime(3) reads /etc/localtime. Counted from March, the leap day is a year's last. */
-	days = time.tv_sec / 86400 + 719468; /* since 0000-03-01 */
-	era = days / 146097 * 400;
-	days %= 146097;
-	year = (days - days / 1460 + days / 36524 - days / 146096) / 365;
-	days -= 365 * year + year / 4 - year / 100;
-	month = (5 * days + 2) / 153;
-	return arena_printf(arena, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%09ldZ", era + year + (month >= 10),
-		month + (month < 10 ? 3 : -9), days - (153 * month + 2) / 5 + 1, seconds / 3600,
-		seconds / 60 % 60, seconds % 60, time.tv_nsec);
+	gmtime_r(&time.tv_sec, &utc);
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+	return arena_printf(arena, "%s.%09ldZ", text, time.tv_nsec);
 }
 
 static int locate_cgroup(struct creation *creation, struct error *err)
