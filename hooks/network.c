@@ -3,8 +3,9 @@
  *	up    (createRuntime)	makes tun0 inside and starts the relay outside
  *	down  (poststop)	waits until that relay has ended
  *	flows			prints what it carries just now: for `fence net`
+ *	check			says in one line why TCP would not be spliced here, for `fence check`; status 0: it would
  *
- * The state of the container is read from standard input, as the OCI specification has it. No file is made; what a failure
+ * For the others the state of the container is read from standard input, as the OCI specification has it. No file is made; what a failure
  * leaves is nothing.
  */
 #include "hooks/settings.h"
@@ -108,6 +109,7 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 	config->tun_fd = inside.tun_fd;
 	config->tun_offload = inside.tun_offload;
 	config->tun_udp_offload = inside.tun_udp_offload;
+	memcpy(config->splice_fds, inside.splice_fds, sizeof(config->splice_fds));
 	config->mtu = inside.mtu;
 	config->listener_fd = inside.listener_fd;
 	config->inner_socket = inside.inner_socket;
@@ -173,9 +175,12 @@ static int open_container(const struct invocation *invocation, int *init_pidfd,
 static int up(const struct invocation *invocation, struct error *err)
 {
 	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
-	struct relay_config config = {
-		.tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .unix_door = -1, .log_fd = -1
-	};
+	struct relay_config config = { .tun_fd = -1,
+		.splice_fds = { -1, -1 },
+		.listener_fd = -1,
+		.inner_socket = -1,
+		.unix_door = -1,
+		.log_fd = -1 };
 	int claim;
 
 	if (open_container(invocation, &config.init_pidfd, &namespace, err) < 0)
@@ -230,6 +235,16 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+static int check(void)
+{
+	struct error error = { 0 };
+
+	if (inside_check_splice(&error) == 0)
+		return 0;
+	printf("%s\n", error.message);
+	return 1;
+}
+
 static int read_state(struct invocation *invocation, struct error *err)
 {
 	struct json *tree;
@@ -249,10 +264,13 @@ int main(int argc, char **argv)
 	const struct command *command = find_command(argv[1]);
 	struct error error;
 
+	if (argc == 2 && strcmp(argv[1], "check") == 0)
+		return check();
 	if (argc == 4 && strcmp(argv[2], "--config") == 0)
 		invocation.config_path = argv[3];
 	if (!command || (argc != 2 && !invocation.config_path)) {
-		fprintf(stderr, "usage: fence-network up|down|flows [--config FILE] < OCI-STATE\n");
+		fprintf(stderr, "usage: fence-network up|down|flows [--config FILE] < OCI-STATE, or "
+				"fence-network check\n");
 		return 1;
 	}
 	if (read_state(&invocation, &error) == 0 && command->run(&invocation, &error) >= 0)

@@ -39,15 +39,19 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter_ipv4.h>
 #include <netinet/icmp6.h>
+#include <netinet/tcp.h>
+#include <stddef.h>
 #include <string.h>
 
-#define TABLE "fence"
+#define TABLE	     "fence"
+#define SPLICE_TABLE "fence-splice"
 
 enum { BATCH_MAX = 16384, STATE_NEW = NF_CT_STATE_BIT(IP_CT_NEW) };
 
 /* A batch of messages that is being written; `message` is the one that is open. */
 struct batch {
 	struct netlink *netlink;
+	const char *table;
 	char *end;
 	struct nlmsghdr *message;
 	uint32_t last;
@@ -97,7 +101,7 @@ static void add_chain(
 	struct nlmsghdr *message = begin_request(batch, NFT_MSG_NEWCHAIN, 0);
 	struct nlattr *nest;
 
-	mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, TABLE);
+	mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, batch->table);
 	mnl_attr_put_strz(message, NFTA_CHAIN_NAME, name);
 	nest = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
 	put_number(message, NFTA_HOOK_HOOKNUM, hook);
@@ -118,7 +122,7 @@ static struct rule begin_rule(struct batch *batch, const char *chain)
 {
 	struct rule rule = { .message = begin_request(batch, NFT_MSG_NEWRULE, NLM_F_APPEND) };
 
-	mnl_attr_put_strz(rule.message, NFTA_RULE_TABLE, TABLE);
+	mnl_attr_put_strz(rule.message, NFTA_RULE_TABLE, batch->table);
 	mnl_attr_put_strz(rule.message, NFTA_RULE_CHAIN, chain);
 	rule.expressions = mnl_attr_nest_start(rule.message, NFTA_RULE_EXPRESSIONS);
 	return rule;
@@ -177,24 +181,22 @@ static void load_transport_byte(struct rule *rule, uint32_t offset)
 	end_expression(rule);
 }
 
-static void load_value(struct rule *rule, uint32_t value)
+static void load_value(struct rule *rule, uint32_t place, const void *value, size_t size)
 {
 	begin_expression(rule, "immediate");
-	put_number(rule->message, NFTA_IMMEDIATE_DREG, NFT_REG_1);
-	put_value(rule, NFTA_IMMEDIATE_DATA, &value, sizeof(value));
+	put_number(rule->message, NFTA_IMMEDIATE_DREG, place);
+	put_value(rule, NFTA_IMMEDIATE_DATA, value, size);
 	end_expression(rule);
 }
 
-static void keep_bits(struct rule *rule, uint32_t mask)
+static void keep_bits(struct rule *rule, const void *mask, const void *none, size_t size)
 {
-	uint32_t none = 0;
-
 	begin_expression(rule, "bitwise");
 	put_number(rule->message, NFTA_BITWISE_SREG, NFT_REG_1);
 	put_number(rule->message, NFTA_BITWISE_DREG, NFT_REG_1);
-	put_number(rule->message, NFTA_BITWISE_LEN, sizeof(mask));
-	put_value(rule, NFTA_BITWISE_MASK, &mask, sizeof(mask));
-	put_value(rule, NFTA_BITWISE_XOR, &none, sizeof(none));
+	put_number(rule->message, NFTA_BITWISE_LEN, (uint32_t)size);
+	put_value(rule, NFTA_BITWISE_MASK, mask, size);
+	put_value(rule, NFTA_BITWISE_XOR, none, size);
 	end_expression(rule);
 }
 
@@ -233,15 +235,16 @@ static void accept_packet(struct rule *rule)
 
 static void mark_arrivals(struct batch *batch, unsigned int tun, uint32_t mark)
 {
+	static const uint32_t new = STATE_NEW, none = 0;
 	struct rule rule = begin_rule(batch, "arriving");
 
 	load_meta(&rule, NFT_META_IIF);
 	compare_word(&rule, NFT_CMP_NEQ, NETLINK_LOOPBACK);
 	compare_word(&rule, NFT_CMP_NEQ, tun);
 	load_ct(&rule, NFT_CT_STATE);
-	keep_bits(&rule, STATE_NEW);
+	keep_bits(&rule, &new, &none, sizeof(new));
 	compare_word(&rule, NFT_CMP_NEQ, 0);
-	load_value(&rule, mark);
+	load_value(&rule, NFT_REG_1, &mark, sizeof(mark));
 	begin_expression(&rule, "ct");
 	put_number(rule.message, NFTA_CT_KEY, NFT_CT_MARK);
 	put_number(rule.message, NFTA_CT_SREG, NFT_REG_1);
@@ -262,7 +265,7 @@ static void route_replies(struct batch *batch, uint32_t mark)
 	struct rule rule = begin_rule(batch, "routing");
 
 	match_reply(&rule, mark);
-	load_value(&rule, mark);
+	load_value(&rule, NFT_REG_1, &mark, sizeof(mark));
 	begin_expression(&rule, "meta");
 	put_number(rule.message, NFTA_META_KEY, NFT_META_MARK);
 	put_number(rule.message, NFTA_META_SREG, NFT_REG_1);
@@ -306,7 +309,7 @@ static void accept_neighbours(struct batch *batch)
 
 static void put_table(struct batch *batch, uint16_t type)
 {
-	mnl_attr_put_strz(begin_request(batch, type, 0), NFTA_TABLE_NAME, TABLE);
+	mnl_attr_put_strz(begin_request(batch, type, 0), NFTA_TABLE_NAME, batch->table);
 	end(batch);
 }
 
@@ -319,11 +322,51 @@ static void replace_table(struct batch *batch)
 	put_table(batch, NFT_MSG_NEWTABLE);
 }
 
-static void write_batch(struct batch *batch, unsigned int tun, uint32_t mark)
+/* What nftables would write as `tcp flags & (syn | ack) == syn tproxy … to ADDRESS:PORT`. */
+static void hand_to_listener(struct batch *batch, unsigned int tun, const struct endpoint *listener)
+{
+	bool v4 = listener->family == AF_INET;
+	uint16_t port = htons(listener->port);
+	uint8_t syn_and_ack = TH_SYN | TH_ACK, none = 0;
+	struct rule rule = begin_rule(batch, "arriving");
+
+	load_meta(&rule, NFT_META_IIF);
+	compare_word(&rule, NFT_CMP_EQ, tun);
+	load_meta(&rule, NFT_META_NFPROTO);
+	compare_byte(&rule, NFT_CMP_EQ, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	load_meta(&rule, NFT_META_L4PROTO);
+	compare_byte(&rule, NFT_CMP_EQ, IPPROTO_TCP);
+	load_transport_byte(&rule, offsetof(struct tcphdr, th_flags));
+	keep_bits(&rule, &syn_and_ack, &none, sizeof(none));
+	compare_byte(&rule, NFT_CMP_EQ, TH_SYN);
+	load_value(&rule, NFT_REG_1, &listener->v6, v4 ? sizeof(listener->v4) : sizeof(listener->v6));
+	load_value(&rule, NFT_REG_2, &port, sizeof(port));
+	begin_expression(&rule, "tproxy");
+	put_number(rule.message, NFTA_TPROXY_FAMILY, v4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	put_number(rule.message, NFTA_TPROXY_REG_ADDR, NFT_REG_1);
+	put_number(rule.message, NFTA_TPROXY_REG_PORT, NFT_REG_2);
+	end_expression(&rule);
+	end_rule(batch, &rule);
+}
+
+static void begin_table(struct batch *batch)
 {
 	begin(batch, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	end(batch);
 	replace_table(batch);
+}
+
+/* Sends it: all of it is there, or nothing. */
+static int end_table(struct batch *batch, const char *what, struct error *err)
+{
+	begin(batch, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
+	end(batch);
+	return netlink_send(
+		batch->netlink, batch->bytes, (size_t)(batch->end - batch->bytes), batch->last, what, err);
+}
+
+static void write_firewall(struct batch *batch, unsigned int tun, uint32_t mark)
+{
 	add_chain(batch, "arriving", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT);
 	add_chain(batch, "routing", "route", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE, NF_ACCEPT);
 	add_chain(batch, "leaving", "filter", NF_INET_LOCAL_OUT, NF_IP_PRI_FILTER, NF_DROP);
@@ -335,22 +378,44 @@ static void write_batch(struct batch *batch, unsigned int tun, uint32_t mark)
 		accept_link(batch, tun);
 	accept_replies(batch, mark);
 	accept_neighbours(batch);
-	begin(batch, NFNL_MSG_BATCH_END, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
-	end(batch);
+}
+
+static struct batch *batch_new(struct netlink *netlink, const char *table, struct error *err)
+{
+	struct batch *batch = calloc(1, sizeof(*batch));
+
+	if (!batch) {
+		error_set(err, ENOMEM, "cannot set the namespace's firewall");
+		return NULL;
+	}
+	batch->netlink = netlink;
+	batch->table = table;
+	batch->end = batch->bytes;
+	begin_table(batch);
+	return batch;
 }
 
 int firewall_set(unsigned int tun, uint32_t mark, struct error *err)
 {
 	_cleanup_netlink_ struct netlink *netlink = netlink_open(NETLINK_NETFILTER, err);
-	_cleanup_free_ struct batch *batch = calloc(1, sizeof(*batch));
+	_cleanup_free_ struct batch *batch = netlink ? batch_new(netlink, TABLE, err) : NULL;
 
-	if (!netlink)
-		return -1;
 	if (!batch)
-		return error_set(err, ENOMEM, "cannot set the namespace's firewall");
-	batch->netlink = netlink;
-	batch->end = batch->bytes;
-	write_batch(batch, tun, mark);
-	return netlink_send(netlink, batch->bytes, (size_t)(batch->end - batch->bytes), batch->last,
-		"set the namespace's firewall (nf_tables)", err);
+		return -1;
+	write_firewall(batch, tun, mark);
+	return end_table(batch, "set the namespace's firewall (nf_tables)", err);
+}
+
+int firewall_set_listeners(
+	unsigned int tun, const struct endpoint *listeners, size_t count, struct error *err)
+{
+	_cleanup_netlink_ struct netlink *netlink = netlink_open(NETLINK_NETFILTER, err);
+	_cleanup_free_ struct batch *batch = netlink ? batch_new(netlink, SPLICE_TABLE, err) : NULL;
+
+	if (!batch)
+		return -1;
+	add_chain(batch, "arriving", "filter", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE, NF_ACCEPT);
+	for (size_t i = 0; i < count; i++)
+		hand_to_listener(batch, tun, &listeners[i]);
+	return end_table(batch, "hand connections to the relay's listener (nf_tables' tproxy)", err);
 }

@@ -10,6 +10,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/netlink.h>
+#include <sched.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -30,7 +31,7 @@ enum {
 };
 
 /* What the child says: the values, and with them up to DESCRIPTORS descriptors; or the error. */
-enum { DESCRIPTORS = 2 };
+enum { DESCRIPTORS = 2 + INTERCEPT_FAMILIES };
 
 struct report {
 	bool failed;
@@ -115,8 +116,21 @@ static int confine_other_links(struct netlink *netlink, unsigned int tun, bool i
 	return netlink_routes_move(netlink, tun, REPLY_MARK, &moved, err);
 }
 
-static int make_tun(
-	struct netlink *netlink, struct tun *tun, bool ipv6, struct inside *inside, struct error *err)
+/* Only with offload: without it, cutting packets up costs more than splicing saves. */
+static int make_datapath(struct netlink *netlink, enum inside_datapath datapath, unsigned int tun, bool ipv6,
+	struct inside *inside, struct error *err)
+{
+	if (datapath != DATAPATH_AUTO && datapath != DATAPATH_SPLICE)
+		return 0;
+	if (!inside->tun_offload)
+		error_set(&inside->no_splice, 0, "this kernel's TUN has no offloads");
+	else if (intercept_make(netlink, tun, ipv6, inside->splice_fds, &inside->no_splice) == 0)
+		return 0;
+	return datapath == DATAPATH_AUTO ? 0 : (*err = inside->no_splice, -1);
+}
+
+static int make_tun(struct netlink *netlink, struct tun *tun, bool ipv6, enum inside_datapath datapath,
+	struct inside *inside, struct error *err)
 {
 	unsigned int link = if_nametoindex(TUN_NAME);
 
@@ -127,9 +141,10 @@ static int make_tun(
 	if (address_tun(netlink, link, ipv6, err) < 0 ||
 		netlink_link_up(netlink, link, (unsigned int)inside->mtu, err) < 0 ||
 		confine_other_links(netlink, link, ipv6, err) < 0 ||
-		route_family(netlink, AF_INET, link, err) < 0)
+		route_family(netlink, AF_INET, link, err) < 0 ||
+		(ipv6 && route_family(netlink, AF_INET6, link, err) < 0))
 		return -1;
-	return ipv6 ? route_family(netlink, AF_INET6, link, err) : 0;
+	return make_datapath(netlink, datapath, link, ipv6, inside, err);
 }
 
 static int make_listener(struct netlink *netlink, struct inside *inside, struct error *err)
@@ -162,7 +177,8 @@ static int make(const struct network_namespace *namespace, const struct inside_r
 		return -1;
 	if (request->way != INSIDE_LISTENER) {
 		if (tun_open(TUN_NAME, request->datapath != DATAPATH_PLAIN, &tun, &missing) == 0)
-			return make_tun(netlink, &tun, request->ipv6 && has_ipv6(), inside, err);
+			return make_tun(
+				netlink, &tun, request->ipv6 && has_ipv6(), request->datapath, inside, err);
 		if (request->way == INSIDE_TUN || missing.number == EBUSY)
 			return *err = missing, -1;
 		inside->tun_missing = missing;
@@ -175,6 +191,8 @@ static void list_descriptors(struct inside *inside, int *slots[static DESCRIPTOR
 {
 	slots[0] = &inside->tun_fd;
 	slots[1] = &inside->listener_fd;
+	for (size_t i = 0; i < INTERCEPT_FAMILIES; i++)
+		slots[2 + i] = &inside->splice_fds[i];
 }
 
 static bool send_report(int socket, struct report *report)
@@ -239,7 +257,9 @@ static int receive_report(int socket, struct report *report, struct error *err)
 _Noreturn static void run_child(
 	const struct network_namespace *namespace, const struct inside_request *request, int socket)
 {
-	struct report report = { .inside = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1 } };
+	struct report report = {
+		.inside = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .splice_fds = { -1, -1 } }
+	};
 
 	prctl(PR_SET_DUMPABLE, 0); /* the container's root may be in the user namespace that is joined */
 	report.failed = make(namespace, request, &report.inside, &report.error) < 0;
@@ -276,4 +296,42 @@ int inside_make(const struct network_namespace *namespace, const struct inside_r
 	if (request->helper)
 		inside->inner_socket = steal_fd(&ours);
 	return 0;
+}
+
+/* In a child's namespace, of which nothing is left. */
+static int try_splice(struct error *err)
+{
+	_cleanup_netlink_ struct netlink *netlink = NULL;
+	struct inside inside = { .tun_fd = -1, .listener_fd = -1, .splice_fds = { -1, -1 } };
+	struct tun tun;
+
+	if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET) < 0)
+		return error_set(err, errno, "cannot make a network namespace");
+	if (!(netlink = netlink_open(NETLINK_ROUTE, err)) ||
+		netlink_link_up(netlink, NETLINK_LOOPBACK, 0, err) < 0 ||
+		tun_open(TUN_NAME, true, &tun, err) < 0)
+		return -1;
+	return make_tun(netlink, &tun, has_ipv6(), DATAPATH_SPLICE, &inside, err);
+}
+
+int inside_check_splice(struct error *err)
+{
+	_cleanup_close_ int ours = -1;
+	struct report report = { 0 };
+	int pair[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "cannot make a socket pair");
+	ours = pair[0];
+	child = fork();
+	if (child == 0) {
+		report.failed = try_splice(&report.error) < 0;
+		_exit(send(pair[1], &report, sizeof(report), MSG_NOSIGNAL) == sizeof(report) ? 0 : 1);
+	}
+	close_fd(pair[1]);
+	if (child < 0 || recv(ours, &report, sizeof(report), 0) != sizeof(report))
+		return error_set(err, 0, "the process that was to try it ended without a word");
+	waitpid(child, NULL, 0);
+	return report.failed ? (*err = report.error, -1) : 0;
 }

@@ -3,13 +3,14 @@
  */
 #pragma once
 
+#include "netns/intercept.h"
 #include "netns/namespace.h"
 
 #include <stdbool.h>
 
 enum inside_way { INSIDE_TUN, INSIDE_TUN_IF_POSSIBLE, INSIDE_LISTENER };
 
-/* How TCP goes by tun0. Plain is for kernels whose TUN has no offloads, and for measuring and testing what that is like. */
+/* How TCP goes by tun0: spliced where the kernel and the privileges allow, translated, or one of them. Plain is for kernels whose TUN has no offloads, and for measuring and testing what that is like. */
 enum inside_datapath { DATAPATH_AUTO, DATAPATH_SPLICE, DATAPATH_TRANSLATE, DATAPATH_PLAIN };
 
 struct inside_request {
@@ -23,10 +24,15 @@ struct inside {
 	int tun_fd; /* or -1 */
 	bool tun_offload, tun_udp_offload;
 	int mtu;
-	int listener_fd;	  /* without TUN; or -1 */
-	int inner_socket;	  /* to the helper; or -1 */
+	int listener_fd;		    /* without TUN; or -1 */
+	int splice_fds[INTERCEPT_FAMILIES]; /* see intercept.h; -1: TCP is translated */
+	int inner_socket;		    /* to the helper; or -1 */
+	struct error no_splice;		    /* why TCP is translated although splicing was to be tried */
 	struct error tun_missing; /* why there is no TUN although it was preferred; message "" otherwise */
 };
+
+/* How TCP would be carried here, tried in a namespace of its own; an error says why not spliced. */
+int inside_check_splice(struct error *err);
 
 int inside_make(const struct network_namespace *namespace, const struct inside_request *request,
 	struct inside *inside, struct error *err);

@@ -29,9 +29,9 @@ static void close_between(int first, int last)
 /* Closes what the hook had open for itself: proc files, namespaces, the network file. */
 static int close_others(const struct relay_config *config, struct error *err)
 {
-	const int own[] = { config->tun_fd, config->listener_fd, config->inner_socket, config->unix_door,
-		config->init_pidfd, config->control_fd, config->ready_fd, config->log_fd,
-		config->container_fd };
+	const int own[] = { config->tun_fd, config->splice_fds[0], config->splice_fds[1], config->listener_fd,
+		config->inner_socket, config->unix_door, config->init_pidfd, config->control_fd,
+		config->ready_fd, config->log_fd, config->container_fd };
 	size_t count = ARRAY_SIZE(own) + config->inbound_count;
 	_cleanup_free_ int *kept = malloc(count * sizeof(*kept));
 	int next = FIRST_AFTER_STDIO;

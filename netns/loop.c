@@ -112,19 +112,30 @@ int loop_modify(struct loop *loop, struct watch *watch, uint32_t events)
 	return watch->index ? control(loop, EPOLL_CTL_MOD, watch) : -1;
 }
 
-void loop_remove(struct loop *loop, struct watch *watch)
+static void forget(struct loop *loop, struct watch *watch)
 {
-	struct slot *slot;
+	struct slot *slot = &loop->slots[watch->index];
 
-	if (!watch->index)
-		return;
-	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
-	slot = &loop->slots[watch->index];
 	slot->watch = NULL;
 	slot->generation++;
 	slot->next_free = loop->free_slot;
 	loop->free_slot = watch->index;
 	watch->index = 0;
+}
+
+void loop_remove(struct loop *loop, struct watch *watch)
+{
+	if (!watch->index)
+		return;
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	forget(loop, watch);
+}
+
+void loop_close(struct loop *loop, struct watch *watch)
+{
+	if (watch->index)
+		forget(loop, watch);
+	watch->fd = close_fd(watch->fd);
 }
 
 static void put(struct loop *loop, int index, struct timer *timer)

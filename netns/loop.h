@@ -30,6 +30,8 @@ int loop_add(struct loop *loop, struct watch *watch, uint32_t events, struct err
 int loop_modify(struct loop *loop, struct watch *watch, uint32_t events);
 void loop_remove(
 	struct loop *loop, struct watch *watch); /* before the fd is closed; removing twice is harmless */
+/* Also closes the fd, which no other process may hold: the kernel then forgets it by itself. */
+void loop_close(struct loop *loop, struct watch *watch);
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t milliseconds); /* from now; replaces */
 void loop_cancel_timer(struct loop *loop, struct timer *timer);
 uint64_t loop_now(const struct loop *loop); /* CLOCK_MONOTONIC, taken once per turn */

@@ -2,7 +2,7 @@
  * hold for every protocol and the proxy gets the name.
  *
  * An IPv6 stand-in ends in the IPv4 one: fd66:656e:6365::198.18.1.2. The first 256 addresses are never given to names: .1 is
- * tun0's own, .2 the resolver's, for resolv.conf.
+ * tun0's own, .2 the resolver's, for resolv.conf, .3 of the socket that accepts what is spliced (intercept.c).
  */
 #pragma once
 
@@ -12,6 +12,8 @@
 #define NAMES_RESOLVER_IPV4 "198.18.0.2"
 #define NAMES_GATEWAY_IPV6  "fd66:656e:6365::c612:1"
 #define NAMES_RESOLVER_IPV6 "fd66:656e:6365::c612:2"
+#define NAMES_LISTENER_IPV4 "198.18.0.3"
+#define NAMES_LISTENER_IPV6 "fd66:656e:6365::c612:3"
 enum { NAMES_PREFIX_IPV4 = 15, NAMES_PREFIX_IPV6 = 64 };
 
 struct names;

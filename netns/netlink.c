@@ -407,6 +407,46 @@ int netlink_rule_mark(
 	return 0;
 }
 
+int netlink_rule_tcp(
+	struct netlink *netlink, sa_family_t family, unsigned int link, uint32_t table, struct error *err)
+{
+	char buffer[MESSAGE_MAX], what[64], name[IF_NAMESIZE] = "?";
+	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+	struct error refusal = { 0 };
+	struct fib_rule_hdr *rule;
+
+	if_indextoname(link, name);
+	rule = begin(netlink, buffer, RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(*rule));
+	rule->family = (uint8_t)family;
+	rule->action = FR_ACT_TO_TBL;
+	mnl_attr_put_u32(message, FRA_PRIORITY, RULE_PRIORITY);
+	mnl_attr_put_strz(message, FRA_IIFNAME, name);
+	mnl_attr_put_u8(message, FRA_IP_PROTO, IPPROTO_TCP); /* Linux 4.17 */
+	mnl_attr_put_u32(message, FRA_TABLE, table);
+	snprintf(what, sizeof(what), "add the %s routing rule for TCP", family_name(family));
+	if (finish(netlink, buffer, what, &refusal) < 0 && refusal.number != EEXIST)
+		return *err = refusal, -1;
+	return 0;
+}
+
+int netlink_route_local(struct netlink *netlink, sa_family_t family, uint32_t table, struct error *err)
+{
+	char buffer[MESSAGE_MAX], what[64];
+	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
+	struct rtmsg *route;
+
+	route = begin(
+		netlink, buffer, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*route));
+	route->rtm_family = (uint8_t)family;
+	route->rtm_protocol = RTPROT_STATIC;
+	route->rtm_scope = family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
+	route->rtm_type = RTN_LOCAL;
+	mnl_attr_put_u32(message, RTA_OIF, NETLINK_LOOPBACK);
+	mnl_attr_put_u32(message, RTA_TABLE, table);
+	snprintf(what, sizeof(what), "add the %s route for TCP", family_name(family));
+	return finish(netlink, buffer, what, err);
+}
+
 struct address_search {
 	unsigned int except;
 	struct endpoint *found;

@@ -46,6 +46,11 @@ int netlink_routes_move(
 /* Packets with `mark` are routed by `table`; the same rule again is no fault. */
 int netlink_rule_mark(
 	struct netlink *netlink, sa_family_t family, uint32_t mark, uint32_t table, struct error *err);
+/* TCP that comes in by `link` is routed by `table`; the same rule again is no fault. */
+int netlink_rule_tcp(
+	struct netlink *netlink, sa_family_t family, unsigned int link, uint32_t table, struct error *err);
+/* In `table` every address of `family` is this host's. */
+int netlink_route_local(struct netlink *netlink, sa_family_t family, uint32_t table, struct error *err);
 /* The first global address of `family` on a link other than lo and `except`; family 0 when there is none. */
 int netlink_find_address(struct netlink *netlink, sa_family_t family, unsigned int except,
 	struct endpoint *address, struct error *err);

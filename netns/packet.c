@@ -362,6 +362,14 @@ uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *
 	return packet_put_ip(header, total, source, destination, IPPROTO_TCP);
 }
 
+void packet_put_checksum(const struct packet *packet, uint8_t *transport, enum checksum checksum)
+{
+	put_checksum(transport + 16, transport, packet->transport_length,
+		sum_pseudo_header(
+			&packet->source, &packet->destination, IPPROTO_TCP, packet->transport_length),
+		checksum);
+}
+
 uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, enum checksum checksum)
 {

@@ -56,6 +56,8 @@ enum checksum { CHECKSUM_WHOLE, CHECKSUM_PARTIAL /* of the pseudo header only: t
 
 uint8_t *packet_put_tcp(uint8_t *payload, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, const struct tcp_segment *segment, enum checksum checksum);
+/* Anew into the TCP header of a copy of this packet. */
+void packet_put_checksum(const struct packet *packet, uint8_t *transport, enum checksum checksum);
 uint8_t *packet_put_udp(uint8_t *payload, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, enum checksum checksum);
 /* `payload` holds the whole ICMP message; its checksum is computed here. */

@@ -151,7 +151,7 @@ static int make_tunnel(struct relay *relay, struct error *err)
 		return -1;
 	tcp_set_tunnel(relay->tcp, relay->tunnel);
 	udp_set_tunnel(relay->udp, relay->tunnel);
-	return 0;
+	return tcp_set_listeners(relay->tcp, relay->config->splice_fds, err);
 }
 
 static int make_ways(struct relay *relay, struct error *err)

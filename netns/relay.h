@@ -39,6 +39,8 @@ struct relay_config {
 	int tun_fd;	      /* or -1 */
 	bool tun_offload;     /* vnet header, TSO and checksum offload are on */
 	bool tun_udp_offload; /* USO, too */
+	int splice_fds
+		[2]; /* listeners for the container's own TCP, or -1: it is translated; see intercept.h */
 	int mtu;
 	int listener_fd; /* the SOCKS5 listener inside, without TUN; or -1 */
 	int unix_door; /* to the helper that connects to proxies behind Unix sockets, or -1: see unix_door.h */

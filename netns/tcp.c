@@ -1,6 +1,6 @@
 /* TCP by translation: the table of connections, their beginning and their end, and their timers.
  */
-#include "netns/tcp_flow.h"
+#include "netns/tcp_splice.h"
 #include "netns/hash.h"
 #include "netns/icmp.h"
 #include "spec/cleanup.h"
@@ -13,10 +13,8 @@
 enum {
 	BUCKETS = 16384, /* a power of two */
 	DNS_PORT = 53,
-	MSS_MIN = 88,	   /* what Linux itself will not go below */
-	MSS_DEFAULT = 536, /* RFC 9293, where a SYN says nothing */
-	WINDOW_SCALE = 8,  /* up to 16 MiB */
-	INITIAL_WINDOW = 65535,
+	MSS_MIN = 88,	  /* what Linux itself will not go below */
+	WINDOW_SCALE = 8, /* up to 16 MiB */
 
 	SYN_ACK_TIMEOUT = 1000, /* milliseconds, doubled with each repetition */
 	SYN_ACK_REPETITIONS = 4,
@@ -27,6 +25,8 @@ enum {
 	PROBE_INTERVAL = 30000,
 	PROBES_MAX = 3,
 	LINGER_TIME = 1000,
+	ACK_DELAY = 2,
+	HANDOVER_TIME = 10000, /* a client that gave up meanwhile is never accepted */
 };
 
 struct tcp {
@@ -39,6 +39,7 @@ struct tcp {
 	struct tcp_flow *dirty;
 	size_t flows, half_open, flows_max;
 	bool peeks_by_offset;
+	struct handover_listener *listeners[2]; /* or NULL */
 	struct tcp_flow *buckets[BUCKETS];
 };
 
@@ -57,22 +58,6 @@ bool tcp_peeks_by_offset(const struct tcp *tcp)
 	return tcp->peeks_by_offset;
 }
 
-/* Linux 6.9 for IPv4, 6.11 for IPv6 (before, it is refused): only where both have it. */
-static bool can_peek_by_offset(void)
-{
-	static const int families[] = { AF_INET, AF_INET6 };
-	bool can = true;
-
-	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		_cleanup_close_ int fd = socket(families[i], SOCK_STREAM | SOCK_CLOEXEC, 0);
-		int offset = 0;
-
-		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)) < 0)
-			can = false;
-	}
-	return can;
-}
-
 struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names,
 	size_t flows_max, struct error *err)
 {
@@ -88,8 +73,22 @@ struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, s
 	tcp->dns = dns;
 	tcp->names = names;
 	tcp->flows_max = flows_max;
-	tcp->peeks_by_offset = can_peek_by_offset();
+	tcp->peeks_by_offset = tcp_can_peek_by_offset();
 	return tcp;
+}
+
+int tcp_set_listeners(struct tcp *tcp, const int listeners[static 2], struct error *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(tcp->listeners); i++) {
+		if (listeners[i] < 0)
+			continue;
+		tcp->listeners[i] = handover_listen(tcp, listeners[i], err);
+		if (!tcp->listeners[i])
+			return -1;
+	}
+	if (tcp->listeners[0])
+		tcp->flows_max /= 2; /* two sockets each */
+	return 0;
 }
 
 void tcp_set_tunnel(struct tcp *tcp, struct tunnel *tunnel)
@@ -114,6 +113,11 @@ static struct tcp_flow **find(struct tcp *tcp, const struct endpoint *client, co
 	return flow;
 }
 
+struct tcp_flow *tcp_find(struct tcp *tcp, const struct endpoint *client, const struct endpoint *server)
+{
+	return *find(tcp, client, server);
+}
+
 static void flow_dirty(struct tcp_flow *flow)
 {
 	if (flow->dirty)
@@ -125,13 +129,12 @@ static void flow_dirty(struct tcp_flow *flow)
 
 static bool half_open(const struct tcp_flow *flow)
 {
-	return flow->state == TCP_DIALLING || flow->state == TCP_ANSWERED;
+	return flow->state == TCP_DIALLING || flow->state == TCP_ANSWERED || flow->state == TCP_HANDED_OVER;
 }
 
 static void close_upstream(struct tcp_flow *flow)
 {
-	loop_remove(flow->tcp->loop, &flow->upstream);
-	flow->upstream.fd = close_fd(flow->upstream.fd);
+	loop_close(flow->tcp->loop, &flow->upstream);
 }
 
 void flow_close(struct tcp_flow *flow)
@@ -148,6 +151,8 @@ void flow_close(struct tcp_flow *flow)
 	loop_cancel_timer(tcp->loop, &flow->timer);
 	if (flow->dial)
 		dial_cancel(flow->dial);
+	splice_end(flow, false);
+	handover_forget(flow);
 	close_upstream(flow);
 	reorder_forget(flow);
 	if (flow->holds_name)
@@ -164,6 +169,7 @@ void flow_abort(struct tcp_flow *flow)
 
 	if (flow->upstream.fd >= 0)
 		setsockopt(flow->upstream.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	splice_end(flow, true);
 	flow_close(flow);
 }
 
@@ -199,7 +205,11 @@ static uint64_t deadline(const struct tcp_flow *flow)
 		return flow->progress + ((uint64_t)SYN_ACK_TIMEOUT << flow->retries);
 	case TCP_LINGER:
 		return flow->heard + LINGER_TIME;
+	case TCP_HANDED_OVER:
+		return flow->progress + HANDOVER_TIME;
 	default:
+		if (flow->acknowledge_soon)
+			return flow->acknowledgement_due;
 		if (flow_in_flight(flow) || window_closed(flow))
 			return flow->progress + backoff(flow);
 		return flow->heard + IDLE_BEFORE_PROBE + (uint64_t)flow->retries * PROBE_INTERVAL;
@@ -235,6 +245,8 @@ static void flush(struct tcp_flow *flow)
 		if (!flow->fin_received)
 			flow_update_room(flow);
 		flow_send_control(flow, TCP_ACK);
+	} else if (flow->acknowledge_soon && !flow->acknowledgement_due) {
+		flow->acknowledgement_due = loop_now(flow->tcp->loop) + ACK_DELAY;
 	}
 	if (flow->fin_received && flow->fin_acknowledged) {
 		if (!flow->lingers) {
@@ -255,22 +267,6 @@ void tcp_flush(struct tcp *tcp)
 		flow->dirty = false;
 		flush(flow);
 	}
-}
-
-static void send_syn_ack(struct tcp_flow *flow)
-{
-	struct tunnel *tunnel = flow->tcp->tunnel;
-	struct tcp_segment segment = {
-		.sequence = flow->snd_una,
-		.acknowledgement = flow->rcv_nxt,
-		.window = INITIAL_WINDOW,
-		.flags = TCP_SYN | TCP_ACK,
-		.maximum = tunnel_mss(tunnel, flow->client.family),
-		.scale = flow->rcv_scale ? (int8_t)flow->rcv_scale : -1,
-		.sack_permitted = flow->sack_permitted,
-	};
-
-	tunnel_send_tcp(tunnel, 0, &flow->server, &flow->client, &segment, flow->mss);
 }
 
 /* The socket takes again. False: the flow is no more. */
@@ -333,15 +329,29 @@ static void dialled(void *data, int fd, int error_number, struct flow_record *re
 		refuse(flow, error_number);
 		return;
 	}
+	flow->progress = loop_now(flow->tcp->loop);
+	if (flow->syn) {
+		flow->upstream.fd = fd;
+		flow->state = TCP_HANDED_OVER;
+		handover_begin(flow);
+		set_timer(flow);
+		return;
+	}
 	if (adopt(flow, fd) < 0) {
 		refuse(flow, ECONNREFUSED);
 		return;
 	}
 	flow->state = TCP_ANSWERED;
-	flow->progress = loop_now(flow->tcp->loop);
-	send_syn_ack(flow);
+	flow_send_syn_ack(flow);
 	flow->snd_nxt = flow->snd_una + 1;
 	set_timer(flow);
+}
+
+void flow_is_spliced(struct tcp_flow *flow)
+{
+	loop_cancel_timer(flow->tcp->loop, &flow->timer);
+	flow->state = TCP_SPLICED;
+	flow->tcp->half_open--;
 }
 
 static void probe_or_give_up(struct tcp_flow *flow)
@@ -371,36 +381,26 @@ static void timer_fired(struct timer *timer)
 {
 	struct tcp_flow *flow = (struct tcp_flow *)((char *)timer - offsetof(struct tcp_flow, timer));
 
-	if (flow->turn_over) {
+	if (flow->state == TCP_SPLICED)
+		splice_continue(flow);
+	else if (flow->turn_over) {
 		flow->turn_over = false;
 		flush(flow); /* sets the timer */
+	} else if (flow->acknowledge_soon && flow->acknowledgement_due <= loop_now(flow->tcp->loop)) {
+		flow->acknowledge = true;
+		flush(flow);
 	} else if (deadline(flow) > loop_now(flow->tcp->loop))
 		set_timer(flow);
 	else if (flow->state == TCP_LINGER)
 		flow_close(flow);
 	else if (flow->state == TCP_OPEN)
 		probe_or_give_up(flow);
-	else if (flow->retries++ < SYN_ACK_REPETITIONS) {
-		send_syn_ack(flow);
+	else if (flow->state == TCP_ANSWERED && flow->retries++ < SYN_ACK_REPETITIONS) {
+		flow_send_syn_ack(flow);
 		set_timer(flow);
 	} else {
 		flow_abort(flow);
 	}
-}
-
-static void send_reset(struct tcp *tcp, const struct packet *packet)
-{
-	const struct tcp_segment *from = &packet->tcp;
-	bool acknowledges = from->flags & TCP_ACK;
-	struct tcp_segment reset = {
-		.sequence = acknowledges ? from->acknowledgement : 0,
-		.acknowledgement = from->sequence + (uint32_t)packet->payload_length +
-				   !!(from->flags & TCP_SYN) + !!(from->flags & TCP_FIN),
-		.flags = acknowledges ? TCP_RST : TCP_RST | TCP_ACK,
-		.scale = -1,
-	};
-
-	tunnel_send_tcp(tcp->tunnel, 0, &packet->destination, &packet->source, &reset, MSS_DEFAULT);
 }
 
 static uint16_t agree_mss(const struct tcp *tcp, const struct packet *packet)
@@ -453,6 +453,11 @@ static struct tcp_flow *flow_new(struct tcp *tcp, const struct packet *packet)
 	return flow;
 }
 
+static bool splices(const struct tcp *tcp, sa_family_t family)
+{
+	return tcp->listeners[family == AF_INET ? 0 : 1];
+}
+
 /* A flood of SYNs: what is over the limit is dropped, as a full backlog does; the connections that stand go on. */
 static void accept_syn(struct tcp *tcp, const struct packet *packet)
 {
@@ -467,6 +472,10 @@ static void accept_syn(struct tcp *tcp, const struct packet *packet)
 	if (packet->destination.port == DNS_PORT) {
 		fd = dns_stream(tcp->dns);
 		dialled(flow, fd, fd < 0 ? errno : 0, NULL);
+		return;
+	}
+	if (splices(tcp, packet->family) && !handover_keep(flow, packet)) {
+		flow_close(flow);
 		return;
 	}
 	flow->dial = dial_start(tcp->dialer, &flow->server, dialled, flow);
@@ -484,11 +493,11 @@ static bool complete_handshake(struct tcp_flow *flow, const struct packet *packe
 	}
 	if (segment->flags & TCP_SYN) {
 		if (segment->sequence == flow->rcv_nxt - 1)
-			send_syn_ack(flow);
+			flow_send_syn_ack(flow);
 		return false;
 	}
 	if (!(segment->flags & TCP_ACK) || segment->acknowledgement != flow->snd_nxt) {
-		send_reset(flow->tcp, packet);
+		tcp_send_reset(flow->tcp->tunnel, packet);
 		return false;
 	}
 	flow->snd_una = flow->snd_nxt;
@@ -523,7 +532,7 @@ void tcp_packet(struct tcp *tcp, const struct packet *packet)
 		if ((flags & (TCP_SYN | TCP_ACK | TCP_RST)) == TCP_SYN)
 			accept_syn(tcp, packet);
 		else if (!(flags & TCP_RST))
-			send_reset(tcp, packet);
+			tcp_send_reset(tcp->tunnel, packet);
 		return;
 	}
 	switch (flow->state) {
@@ -533,6 +542,10 @@ void tcp_packet(struct tcp *tcp, const struct packet *packet)
 		return;
 	case TCP_LINGER:
 		linger_on(flow, packet);
+		return;
+	case TCP_HANDED_OVER:
+	case TCP_SPLICED: /* what tc did not turn back by itself: the SYN again, or IP options */
+		tunnel_return_tcp(tcp->tunnel, packet);
 		return;
 	case TCP_ANSWERED:
 		if (!complete_handshake(flow, packet))
@@ -549,7 +562,8 @@ bool tcp_is_drained(const struct tcp *tcp)
 {
 	for (size_t i = 0; i < BUCKETS; i++) {
 		for (const struct tcp_flow *flow = tcp->buckets[i]; flow; flow = flow->next_in_bucket) {
-			if (flow->state == TCP_OPEN && !flow->fin_received)
+			if ((flow->state == TCP_OPEN && !flow->fin_received) ||
+				(flow->state == TCP_SPLICED && !splice_has_all(flow)))
 				return false;
 		}
 	}
@@ -562,5 +576,7 @@ void tcp_free(struct tcp *tcp)
 		while (tcp->buckets[i])
 			flow_close(tcp->buckets[i]);
 	}
+	for (size_t i = 0; tcp && i < ARRAY_SIZE(tcp->listeners); i++)
+		handover_close(tcp, tcp->listeners[i]);
 	free(tcp);
 }

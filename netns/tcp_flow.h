@@ -6,10 +6,12 @@
 #include "netns/tcp.h"
 
 enum tcp_state {
-	TCP_DIALLING, /* the SYN waits for the upstream connection */
-	TCP_ANSWERED, /* SYN and ACK sent */
-	TCP_OPEN,     /* until both directions have ended */
-	TCP_LINGER,   /* TIME-WAIT: no socket any more, a lost last ACK is repeated */
+	TCP_DIALLING,	 /* the SYN waits for the upstream connection */
+	TCP_ANSWERED,	 /* SYN and ACK sent */
+	TCP_OPEN,	 /* until both directions have ended */
+	TCP_LINGER,	 /* TIME-WAIT: no socket any more, a lost last ACK is repeated */
+	TCP_HANDED_OVER, /* the container's kernel has the SYN back and is to have the relay accept a socket */
+	TCP_SPLICED,	 /* that socket's packets are the kernel's business */
 };
 
 struct tcp_flow {
@@ -20,9 +22,12 @@ struct tcp_flow {
 	struct dial *dial;
 	struct flow_record *record; /* or NULL: DNS, or no memory */
 	struct endpoint client, server;
+	struct kept_syn *syn; /* while dialling, if it will be handed over */
+	struct splice *splice;
 	uint64_t
 		progress; /* when the container last acknowledged something new, or was first sent something */
 	uint64_t heard;	  /* when its last packet came */
+	uint64_t acknowledgement_due; /* of what is acknowledged soon; 0: not set yet */
 
 	uint32_t snd_una, snd_nxt, snd_wnd, snd_wl1;
 	uint32_t recover;    /* recovering until this is acknowledged */
@@ -36,9 +41,10 @@ struct tcp_flow {
 	uint8_t duplicate_acks, retries;
 	uint8_t held; /* segments out of order, in tcp_reorder.c */
 
-	bool dirty : 1;	      /* in the list for tcp_flush() */
-	bool acknowledge : 1; /* the container is owed an ACK */
-	bool retransmit : 1;  /* the first unacknowledged segment is to be sent again */
+	bool dirty : 1;		   /* in the list for tcp_flush() */
+	bool acknowledge : 1;	   /* the container is owed an ACK */
+	bool acknowledge_soon : 1; /* unless data that goes to it takes the ACK along first */
+	bool retransmit : 1;	   /* the first unacknowledged segment is to be sent again */
 	bool recovering : 1;
 	bool readable : 1;  /* the socket may hold more than was sent */
 	bool turn_over : 1; /* more could be sent, but it is the others' turn; the timer is set for "now" */
@@ -51,6 +57,11 @@ struct tcp_flow {
 	bool holds_name : 1;   /* `server` is a stand-in address */
 	bool sack_permitted : 1;
 	bool plain_socket : 1; /* not TCP: the DNS stream, or a proxy's Unix socket */
+};
+
+enum {
+	INITIAL_WINDOW = 65535,
+	MSS_DEFAULT = 536, /* RFC 9293, where a SYN says nothing */
 };
 
 static inline bool sequence_after(uint32_t a, uint32_t b)
@@ -67,6 +78,9 @@ struct loop *tcp_loop(const struct tcp *tcp);
 struct tunnel *tcp_tunnel(const struct tcp *tcp);
 bool tcp_peeks_by_offset(const struct tcp *tcp); /* SO_PEEK_OFF works for TCP: Linux 6.9 */
 
+struct tcp_flow *tcp_find(struct tcp *tcp, const struct endpoint *client, const struct endpoint *server);
+void flow_is_spliced(struct tcp_flow *flow);
+
 /* Both forget the flow; it must not be touched afterwards. Abort tells the upstream side with a RST. */
 void flow_close(struct tcp_flow *flow);
 void flow_abort(struct tcp_flow *flow);
@@ -74,6 +88,10 @@ void flow_abort(struct tcp_flow *flow);
 void flow_reset(struct tcp_flow *flow);
 
 /* tcp_send.c: to the container */
+void flow_send_syn_ack(struct tcp_flow *flow);
+/* To a packet of no connection. */
+void tcp_send_reset(struct tunnel *tunnel, const struct packet *packet);
+bool tcp_can_peek_by_offset(void);
 void flow_send_control(struct tcp_flow *flow, uint8_t flags); /* at snd_nxt, no payload */
 void flow_send_probe(struct tcp_flow *flow);		      /* elicits an ACK */
 int flow_send_data(struct tcp_flow *flow); /* what the window and the socket allow; -1: upstream failed */
@@ -92,3 +110,11 @@ void reorder_hold(struct tcp_flow *flow, uint32_t sequence, const uint8_t *bytes
 bool reorder_next(struct tcp_flow *flow, const uint8_t **bytes, size_t *length);
 void reorder_forget(struct tcp_flow *flow); /* all of the flow's */
 uint8_t reorder_blocks(const struct tcp_flow *flow, struct tcp_block blocks[TCP_BLOCKS_MAX]);
+
+/* tcp_handover.c: between the two, where the container's kernel terminates its TCP */
+struct handover_listener;
+struct handover_listener *handover_listen(struct tcp *tcp, int fd, struct error *err);
+void handover_close(struct tcp *tcp, struct handover_listener *listener);
+bool handover_keep(struct tcp_flow *flow, const struct packet *packet); /* the SYN */
+void handover_forget(struct tcp_flow *flow);
+void handover_begin(struct tcp_flow *flow);

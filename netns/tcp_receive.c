@@ -153,6 +153,12 @@ bool flow_take_held(struct tcp_flow *flow)
 	return true;
 }
 
+/* Nothing that must be said at once: a question and its answer need no packet more than these two. */
+static bool window_is_wide(const struct tcp_flow *flow)
+{
+	return flow->rcv_adv - flow->rcv_nxt > INITIAL_WINDOW / 2;
+}
+
 static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 {
 	uint32_t old = flow->rcv_nxt - packet->tcp.sequence;
@@ -161,7 +167,10 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 
 	if (!length && !fin && (int32_t)old <= 0)
 		return true;
-	flow->acknowledge = true;
+	if (length < flow->mss && length && !flow->held && (int32_t)old == 0 && window_is_wide(flow))
+		flow->acknowledge_soon = true;
+	else
+		flow->acknowledge = true;
 	if ((int32_t)old <
 		0) { /* a hole before it: each such packet is answered, for the sender's fast retransmission */
 		reorder_hold(flow, packet->tcp.sequence, packet->payload, length);

@@ -27,7 +27,8 @@ static bool send_segment(struct tcp_flow *flow, uint32_t sequence, uint8_t flags
 		.scale = -1,
 	};
 
-	flow->acknowledge = false;
+	flow->acknowledge = flow->acknowledge_soon = false;
+	flow->acknowledgement_due = 0;
 	/* Of what is held because the socket is full nothing is said: a block that adjoins the ACK looks like a broken promise. */
 	if (flow->held && flow->sack_permitted && !length && !flow->refused_data)
 		segment.sack_count = reorder_blocks(flow, segment.sack);
@@ -43,6 +44,53 @@ void flow_send_control(struct tcp_flow *flow, uint8_t flags)
 void flow_send_probe(struct tcp_flow *flow)
 {
 	send_segment(flow, flow->snd_una - 1, TCP_ACK, 0);
+}
+
+void flow_send_syn_ack(struct tcp_flow *flow)
+{
+	struct tunnel *tunnel = tcp_tunnel(flow->tcp);
+	struct tcp_segment segment = {
+		.sequence = flow->snd_una,
+		.acknowledgement = flow->rcv_nxt,
+		.window = INITIAL_WINDOW,
+		.flags = TCP_SYN | TCP_ACK,
+		.maximum = tunnel_mss(tunnel, flow->client.family),
+		.scale = flow->rcv_scale ? (int8_t)flow->rcv_scale : -1,
+		.sack_permitted = flow->sack_permitted,
+	};
+
+	tunnel_send_tcp(tunnel, 0, &flow->server, &flow->client, &segment, flow->mss);
+}
+
+void tcp_send_reset(struct tunnel *tunnel, const struct packet *packet)
+{
+	const struct tcp_segment *from = &packet->tcp;
+	bool acknowledges = from->flags & TCP_ACK;
+	struct tcp_segment reset = {
+		.sequence = acknowledges ? from->acknowledgement : 0,
+		.acknowledgement = from->sequence + (uint32_t)packet->payload_length +
+				   !!(from->flags & TCP_SYN) + !!(from->flags & TCP_FIN),
+		.flags = acknowledges ? TCP_RST : TCP_RST | TCP_ACK,
+		.scale = -1,
+	};
+
+	tunnel_send_tcp(tunnel, 0, &packet->destination, &packet->source, &reset, MSS_DEFAULT);
+}
+
+/* Linux 6.9 for IPv4, 6.11 for IPv6 (before, it is refused): only where both have it. */
+bool tcp_can_peek_by_offset(void)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	bool can = true;
+
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		_cleanup_close_ int fd = socket(families[i], SOCK_STREAM | SOCK_CLOEXEC, 0);
+		int offset = 0;
+
+		if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset)) < 0)
+			can = false;
+	}
+	return can;
 }
 
 static bool by_offset(const struct tcp_flow *flow)
@@ -133,6 +181,7 @@ int flow_send_data(struct tcp_flow *flow)
 	size_t most = tunnel_tcp_room(tunnel, flow->client.family, flow->mss), window;
 
 	for (int i = 0; (window = usable_window(flow)) > 0; i++) {
+		size_t asked;
 		ssize_t length;
 
 		if (i == PACKETS_PER_TURN) {
@@ -140,7 +189,8 @@ int flow_send_data(struct tcp_flow *flow)
 			loop_set_timer(tcp_loop(flow->tcp), &flow->timer, 0);
 			break;
 		}
-		length = peek_next(flow, tunnel_payload(tunnel), window < most ? window : most);
+		asked = window < most ? window : most;
+		length = peek_next(flow, tunnel_payload(tunnel), asked);
 		if (length < 0 && errno != EAGAIN)
 			return -1;
 		if (length <= 0) {
@@ -152,6 +202,11 @@ int flow_send_data(struct tcp_flow *flow)
 			flow->progress = loop_now(tcp_loop(flow->tcp));
 		send_segment(flow, flow->snd_nxt, TCP_ACK | TCP_PSH, (size_t)length);
 		flow->snd_nxt += (uint32_t)length;
+		/* There was no more; what comes, also the end, will be reported. */
+		if ((size_t)length < asked && !flow->upstream_hung_up) {
+			flow->readable = false;
+			break;
+		}
 	}
 	return 0;
 }

@@ -151,6 +151,21 @@ bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint
 	return write_packet(tunnel, start, headers + length, &header);
 }
 
+bool tunnel_return_tcp(struct tunnel *tunnel, const struct packet *packet)
+{
+	uint8_t *start = tunnel->out + BUFFER_HEAD;
+	size_t offset = (size_t)(packet->transport - packet->network);
+	struct virtio_net_hdr header = {
+		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+		.csum_start = (uint16_t)offset,
+		.csum_offset = 16,
+	};
+
+	memcpy(start, packet->network, packet->network_length);
+	packet_put_checksum(packet, start + offset, tunnel->offload ? CHECKSUM_PARTIAL : CHECKSUM_WHOLE);
+	return write_packet(tunnel, start, packet->network_length, &header);
+}
+
 static bool send_udp(struct tunnel *tunnel, uint8_t *payload, size_t length, size_t segment,
 	const struct endpoint *source, const struct endpoint *destination)
 {

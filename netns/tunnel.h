@@ -34,6 +34,8 @@ uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family); /* what th
 /* False: the packet was not taken; the network may lose packets. `mss` cuts up a longer payload. */
 bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, const struct tcp_segment *segment, uint16_t mss);
+/* Writes a TCP packet of the container's back, as it came. */
+bool tunnel_return_tcp(struct tunnel *tunnel, const struct packet *packet);
 bool tunnel_send_udp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
 	const struct endpoint *destination);
 /* From a buffer of the caller's, with PACKET_HEADERS_MAX bytes before the payload. `segment`: it is a train of datagrams of that size,

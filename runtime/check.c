@@ -216,6 +216,33 @@ static bool probe_tun(const struct probe *probe, char detail[static DETAIL_MAX])
 	return tell(fd < 0 ? errno : 0, detail);
 }
 
+/* The hook tries it, which knows netlink, and says in a line what is missing. */
+static bool probe_hook(const struct probe *probe, char detail[static DETAIL_MAX])
+{
+	const char *path = (const char *)(uintptr_t)probe->argument;
+	int pipe_fds[2], status = -1;
+	ssize_t got = 0;
+	pid_t pid;
+
+	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+		return tell(errno, detail);
+	pid = fork();
+	if (pid == 0) {
+		dup2(pipe_fds[1], STDOUT_FILENO);
+		execl(path, path, "check", NULL);
+		_exit(127);
+	}
+	close(pipe_fds[1]);
+	if (pid > 0) {
+		got = read(pipe_fds[0], detail, DETAIL_MAX - 1);
+		waitpid(pid, &status, 0);
+	}
+	close(pipe_fds[0]);
+	detail[got > 0 ? got : 0] = '\0';
+	detail[strcspn(detail, "\n")] = '\0';
+	return status == 0;
+}
+
 #define POINTER(text) ((uint64_t)(uintptr_t)(text))
 
 int check_host(const char *hook)
@@ -259,6 +286,8 @@ int check_host(const char *hook)
 			false },
 		{ "network hook", probe_file, POINTER(hook),
 			"no way out at all: policies with a proxy or rules are refused", false },
+		{ "spliced TCP", probe_hook, POINTER(hook),
+			"the relay translates TCP: large transfers cost it twice the CPU", false },
 		{ "cgroups", probe_cgroups, 0, "resource limits are refused", false },
 		{ "cgroup device eBPF", probe_bpf, 0, "device rules on cgroup v2 are refused", false },
 		{ "raise hard limits", probe_limits, 0, "rlimits above the present hard limit are refused",

@@ -77,6 +77,7 @@ struct network_file *network_of_policy(struct arena *arena, const struct policy 
 	/* A proxy without a list is greywall's way: the proxy decides. */
 	file->default_action = proxy && !rules ? "allow" : "deny";
 	file->tun = network->tun ? network->tun : "preferred";
+	file->datapath = network->datapath;
 	file->allow_local_outbound = (struct optional_bool){ true, local };
 	file->log = network->log;
 	return file;

@@ -12,6 +12,7 @@
 #define WORDS(model, member, name) FIELD(model, member, name, STRING_LIST, .check = check_not_empty)
 #define STRICT(model, table)	   OBJECT_TYPE(model, table, .strict = true)
 
+static const char *const datapaths[] = { "auto", "splice", "translate", NULL };
 static const char *const needs[] = { "required", "preferred", "never", NULL };
 static const char *const exec_policies[] = { "path", "argv", NULL };
 static const char *const container_policies[] = { "named", "any", NULL };
@@ -34,6 +35,7 @@ static const struct field network_fields[] = {
 	FIELD(struct policy_network, http_proxy_port, "httpProxyPort", UINT16),
 	FIELD(struct policy_network, socks_proxy_port, "socksProxyPort", UINT16),
 	FIELD(struct policy_network, tun, "tun", STRING, .allowed = needs),
+	FIELD(struct policy_network, datapath, "datapath", STRING, .allowed = datapaths),
 	FIELD(struct policy_network, log, "log", STRING, .check = check_path_pattern),
 };
 static const struct object_type network_type = STRICT(struct policy_network, network_fields);

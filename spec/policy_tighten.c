@@ -201,6 +201,8 @@ static void tighten_network(struct arena *arena, struct policy *floor, const str
 
 	append(arena, &network->denied_domains, &asked->denied_domains);
 	strictest(&network->tun, asked->tun, tun_order);
+	if (!network->datapath) /* of speed alone */
+		network->datapath = asked->datapath;
 	both_true(&network->allow_all_unix_sockets, &asked->allow_all_unix_sockets);
 	if (floor->governs_network) {
 		tighten_rules(arena, network, asked);

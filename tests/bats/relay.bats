@@ -31,6 +31,11 @@ inside() {
 
 direct='{"allow": ["203.0.113.7", "2001:db8::7"]}'
 
+# relay_by DATAPATH: what holds for TCP holds on each of them. Translating is the fallback everywhere, plain that of old kernels.
+relay_by() {
+	relay "{\"allow\": [\"203.0.113.7\", \"2001:db8::7\"], \"datapath\": \"$1\"}"
+}
+
 # Peers on the host, one for each way that a connection can go.
 start_peers() {
 	cat >"$TEST_DIR/peers.py" <<-'PY'
@@ -81,9 +86,9 @@ both = ('203.0.113.7', '2001:db8::7')
 $1"
 }
 
-@test "TCP: half-closed, reset, ended by either side first, and all at once" {
+endings() {
 	start_peers
-	relay "$direct"
+	relay_by "$1"
 	runs python '
 for host in both:
     c = connect(host, 7001); c.sendall(blob); c.shutdown(socket.SHUT_WR); assert drain(c).decode() == summary
@@ -93,6 +98,8 @@ for host in both:
     c = connect(host, 7006); received = []
     reader = threading.Thread(target=lambda: received.append(drain(c))); reader.start()
     c.sendall(blob); c.shutdown(socket.SHUT_WR); reader.join(); assert received == [blob]
+    c = connect(host, 7001); c.sendall(b"a"); c.send(b"!", socket.MSG_OOB); c.sendall(blob); c.shutdown(socket.SHUT_WR)
+    assert drain(c).decode().split()[0] == str(len(blob) + 2) # urgent data is data
     c = connect(host, 7007); c.sendall(b"x"); time.sleep(0.2)
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'
 	wait_until grep -q "ends_first 8388608" "$TEST_DIR/peers.log"
@@ -100,9 +107,21 @@ for host in both:
 	fails grep orderly "$TEST_DIR/peers.log"
 }
 
-@test "TCP: slow readers on either side get all of it" {
+@test "TCP: half-closed, reset, ended by either side first, and all at once: spliced" {
+	endings splice
+}
+
+@test "TCP: half-closed, reset, ended by either side first, and all at once: translated" {
+	endings translate
+}
+
+@test "TCP: half-closed, reset, ended by either side first, and all at once: translated without offload" {
+	endings plain
+}
+
+slow_readers() {
 	start_peers
-	relay "$direct"
+	relay_by "$1"
 	runs python '
 for host in both:
     c = connect(host, 7005); c.sendall(blob); c.shutdown(socket.SHUT_WR); assert drain(c).decode() == summary
@@ -110,9 +129,21 @@ for host in both:
     c.connect((host, 7002)); time.sleep(1.5); assert drain(c) == blob'
 }
 
-@test "TCP: a port is used again at once, after a reset and while the last connection lingers at the relay" {
+@test "TCP: slow readers on either side get all of it: spliced" {
+	slow_readers splice
+}
+
+@test "TCP: slow readers on either side get all of it: translated" {
+	slow_readers translate
+}
+
+@test "TCP: slow readers on either side get all of it: translated without offload" {
+	slow_readers plain
+}
+
+port_again() {
 	start_peers
-	relay "$direct"
+	relay_by "$1"
 	runs python '
 for i in range(40):
     c = socket.socket(); c.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); c.bind(("", 45678)); c.settimeout(5)
@@ -121,9 +152,17 @@ for i in range(40):
     c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'
 }
 
-@test "what cannot be reached is said as it is, for TCP, UDP and ping" {
+@test "TCP: a port is used again at once, after a reset and while the last connection lingers at the relay: spliced" {
+	port_again splice
+}
+
+@test "TCP: a port is used again at once, after a reset and while the last connection lingers at the relay: translated" {
+	port_again translate
+}
+
+unreachable() {
 	start_peers
-	relay "$direct"
+	relay_by "$1"
 	runs python '
 def udp(host, port):
     u = socket.socket(family(host), socket.SOCK_DGRAM); u.settimeout(5); u.connect((host, port)); u.send(b"x"); u.recv(1)
@@ -138,6 +177,27 @@ print(error_of(lambda: connect("2001:db8::8", 7001)), error_of(lambda: udp("2001
 	done
 	fails inside ping -n -c 1 -W 5 203.0.113.8
 	has 'Packet filtered'
+}
+
+@test "what cannot be reached is said as it is, for TCP, UDP and ping: spliced" {
+	unreachable splice
+}
+
+@test "what cannot be reached is said as it is, for TCP, UDP and ping: translated" {
+	unreachable translate
+}
+
+@test "spliced connections are accepted only where the relay has connected" {
+	start_peers
+	relay_by splice
+	runs python '
+for host in ("198.18.0.3", "fd66:656e:6365::c612:3"): # where the accepting sockets are, for who could come by another way
+    assert error_of(lambda: connect(host, 18322)) in ("ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "EACCES")
+assert error_of(lambda: connect("203.0.113.7", 18322)) == "ECONNREFUSED"
+assert error_of(lambda: connect("127.0.0.1", 18322)) == "ECONNREFUSED"
+bound = socket.socket(); bound.setsockopt(socket.SOL_SOCKET, 25, b"tun0\0"); bound.connect(("203.0.113.7", 7002)); assert drain(bound) == blob
+options = socket.socket(); options.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x01\x01\x01\x00"); options.settimeout(20)
+options.connect(("203.0.113.7", 7002)); assert drain(options) == blob'
 }
 
 @test "UDP goes out directly, one port for every peer, and comes back" {
@@ -482,9 +542,9 @@ assert drain(connect("203.0.113.7", 7002)) == blob'
 	[ -d "/proc/$RELAY" ]
 }
 
-@test "a flood of SYNs and of flows is bounded in memory, and the others go on" {
+flood() {
 	start_peers
-	relay "$direct"
+	relay_by "$1"
 	runs python '
 c = connect("203.0.113.7", 7006)
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
@@ -500,6 +560,14 @@ for i in range(30000):
 	local resident
 	resident=$(awk '/^VmRSS/ { print $2 }' "/proc/$RELAY/status")
 	[ "$resident" -lt 65536 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
+
+@test "a flood of SYNs and of flows is bounded in memory, and the others go on: spliced" {
+	flood splice
+}
+
+@test "a flood of SYNs and of flows is bounded in memory, and the others go on: translated" {
+	flood translate
 }
 
 @test "a UDP flow ends after 30 seconds in one direction, and outlives that once it was answered" {
