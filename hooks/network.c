@@ -111,6 +111,10 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 	config->tun_udp_offload = inside.tun_udp_offload;
 	memcpy(config->splice_fds, inside.splice_fds, sizeof(config->splice_fds));
 	config->mtu = inside.mtu;
+	if (file->impairment)
+		config->impairment = (struct impairment){ .lose = (uint8_t)file->impairment->lose.value,
+			.repeat = (uint8_t)file->impairment->repeat.value,
+			.delay = (uint8_t)file->impairment->delay.value };
 	config->listener_fd = inside.listener_fd;
 	config->inner_socket = inside.inner_socket;
 	return 0;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "netns/endpoint.h"
+#include "netns/impair.h"
 #include "spec/error.h"
 
 #include <stdbool.h>
@@ -41,6 +42,7 @@ struct relay_config {
 	bool tun_udp_offload; /* USO, too */
 	int splice_fds
 		[2]; /* listeners for the container's own TCP, or -1: it is translated; see intercept.h */
+	struct impairment impairment; /* all 0: none */
 	int mtu;
 	int listener_fd; /* the SOCKS5 listener inside, without TUN; or -1 */
 	int unix_door; /* to the helper that connects to proxies behind Unix sockets, or -1: see unix_door.h */

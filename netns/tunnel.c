@@ -25,17 +25,30 @@ struct tunnel {
 	struct tunnel_handlers handlers;
 	bool offload, udp_offload;
 	int mtu;
+	struct impair *impair; /* NULL: as good as it is */
 	uint8_t in[BUFFER_SIZE] __attribute__((aligned(64)));
 	uint8_t out[BUFFER_SIZE] __attribute__((aligned(64)));
 };
 
 _Static_assert(VNET_HEADER == 10, "IFF_VNET_HDR's default header, without num_buffers");
 
+static ssize_t read_device(struct tunnel *tunnel, void *bytes, size_t size)
+{
+	return tunnel->impair ? impair_read(tunnel->impair, tunnel->watch.fd, bytes, size)
+			      : read(tunnel->watch.fd, bytes, size);
+}
+
+static ssize_t write_device(struct tunnel *tunnel, const void *bytes, size_t length)
+{
+	return tunnel->impair ? impair_write(tunnel->impair, tunnel->watch.fd, bytes, length)
+			      : write(tunnel->watch.fd, bytes, length);
+}
+
 static bool read_packet(struct tunnel *tunnel, struct packet *packet, size_t *segment, bool *stop)
 {
 	size_t before = tunnel->offload ? VNET_HEADER : 0;
 	uint8_t *start = tunnel->in + BUFFER_HEAD;
-	ssize_t length = read(tunnel->watch.fd, start - before, (size_t)BUFFER_SIZE - BUFFER_HEAD);
+	ssize_t length = read_device(tunnel, start - before, (size_t)BUFFER_SIZE - BUFFER_HEAD);
 	struct virtio_net_hdr header = { 0 };
 
 	*segment = 0;
@@ -73,6 +86,7 @@ struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
 	const struct tunnel_handlers *handlers, struct error *err)
 {
 	struct tunnel *tunnel = calloc(1, sizeof(*tunnel));
+	struct impairment worse = config->impairment;
 
 	if (!tunnel) {
 		error_set(err, errno, "cannot make the packet buffers");
@@ -85,11 +99,11 @@ struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
 	tunnel->offload = config->tun_offload;
 	tunnel->udp_offload = config->tun_udp_offload;
 	tunnel->mtu = config->mtu;
-	if (loop_add(loop, &tunnel->watch, EPOLLIN, err) < 0) {
-		free(tunnel);
-		return NULL;
-	}
-	return tunnel;
+	if (loop_add(loop, &tunnel->watch, EPOLLIN, err) == 0 &&
+		(!(worse.lose || worse.repeat || worse.delay) || (tunnel->impair = impair_new(&worse, err))))
+		return tunnel;
+	tunnel_free(tunnel);
+	return NULL;
 }
 
 void tunnel_free(struct tunnel *tunnel)
@@ -97,6 +111,7 @@ void tunnel_free(struct tunnel *tunnel)
 	if (!tunnel)
 		return;
 	loop_remove(tunnel->loop, &tunnel->watch);
+	impair_free(tunnel->impair);
 	free(tunnel);
 }
 
@@ -125,7 +140,7 @@ static bool write_packet(
 		length += VNET_HEADER;
 		memcpy(start, header, VNET_HEADER);
 	}
-	return write(tunnel->watch.fd, start, length) == (ssize_t)length;
+	return write_device(tunnel, start, length) == (ssize_t)length;
 }
 
 bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,

@@ -5,6 +5,16 @@ static const char *const default_actions[] = { "deny", "allow", NULL };
 static const char *const tun_modes[] = { "required", "preferred", "never", NULL };
 static const char *const datapaths[] = { "auto", "splice", "translate", "plain", NULL };
 
+#define PERCENT .has_range = true, .minimum = 0, .maximum = 30
+
+static const struct field impairment_fields[] = {
+	FIELD(struct network_impairment, lose, "lose", UINT16, PERCENT),
+	FIELD(struct network_impairment, repeat, "repeat", UINT16, PERCENT),
+	FIELD(struct network_impairment, delay, "delay", UINT16, PERCENT),
+};
+static const struct object_type impairment_type =
+	OBJECT_TYPE(struct network_impairment, impairment_fields, .strict = true);
+
 static const struct field network_fields[] = {
 	FIELD(struct network_file, proxies, "proxies", STRING_LIST),
 	FIELD(struct network_file, dns, "dns", STRING, .nonempty = true),
@@ -17,6 +27,7 @@ static const struct field network_fields[] = {
 	FIELD(struct network_file, ipv6, "ipv6", BOOLEAN),
 	FIELD(struct network_file, allow_local_outbound, "allowLocalOutbound", BOOLEAN),
 	FIELD(struct network_file, log, "log", STRING, .nonempty = true),
+	FIELD(struct network_file, impairment, "impairment", OBJECT, .object = &impairment_type),
 };
 static const struct object_type network_type =
 	OBJECT_TYPE(struct network_file, network_fields, .strict = true);

@@ -5,6 +5,10 @@
 
 #include "spec/table.h"
 
+struct network_impairment { /* see netns/impair.h; per cent */
+	struct optional_uint16 lose, repeat, delay;
+};
+
 struct network_file {
 	struct string_list
 		proxies; /* "socks5://user:password@host:port", tried in order; none: the relay connects itself */
@@ -18,6 +22,7 @@ struct network_file {
 	struct optional_bool ipv6;		   /* default true */
 	struct optional_bool allow_local_outbound; /* may reach the host's own loopback, by rule */
 	const char *log;			   /* a file for one JSON line per decision, or NULL */
+	struct network_impairment *impairment;	   /* for tests; NULL: none */
 };
 
 int network_file_load(struct arena *arena, const char *path, struct network_file **file, struct error *err);

@@ -187,6 +187,39 @@ print(error_of(lambda: connect("2001:db8::8", 7001)), error_of(lambda: udp("2001
 	unreachable translate
 }
 
+# impaired DATAPATH PER-CENT: with packets lost, repeated and overtaken, both ways, every transfer is whole.
+impaired() {
+	start_peers
+	relay "{\"allow\": [\"203.0.113.7\", \"2001:db8::7\"], \"datapath\": \"$1\",
+		\"impairment\": {\"lose\": $2, \"repeat\": $2, \"delay\": $2}}"
+	runs python '
+for host in both:
+    def up():
+        c = connect(host, 7001); c.sendall(blob); c.shutdown(socket.SHUT_WR); assert drain(c).decode() == summary; done.append(1)
+    def down():
+        assert drain(connect(host, 7002)) == blob; done.append(1)
+    def there_and_back():
+        c = connect(host, 7006)
+        for i in range(50): c.sendall(blob[:i * 40 + 1]); assert c.recv(i * 40 + 1, socket.MSG_WAITALL) == blob[:i * 40 + 1]
+        done.append(1)
+    done = []; threads = [threading.Thread(target=each) for each in (up, down, there_and_back)]
+    for each in threads: each.start()
+    for each in threads: each.join()
+    assert len(done) == 3'
+}
+
+@test "TCP: packets lost, repeated and overtaken leave every transfer whole: translated" {
+	impaired translate 3
+}
+
+@test "TCP: packets lost, repeated and overtaken leave every transfer whole: translated without offload" {
+	impaired plain 1
+}
+
+@test "TCP: SYNs lost, repeated and overtaken are no more than delays: spliced" {
+	impaired splice 10
+}
+
 @test "spliced connections are accepted only where the relay has connected" {
 	start_peers
 	relay_by splice
