@@ -603,6 +603,50 @@ for i in range(30000):
 	flood translate
 }
 
+@test "a flood of names and of UDP flows is bounded in memory; an address in use never stands for another name" {
+	start_peers
+	start socks5h /usr/bin/python3 -u -c '
+import socket, struct, threading
+def read(c, n): return c.recv(n, socket.MSG_WAITALL)
+def serve(c): # answers each connection with the name that it was asked for
+    try:
+        read(c, read(c, 2)[1]); c.sendall(b"\5\0"); read(c, 4); name = read(c, read(c, 1)[0]); read(c, 2); c.sendall(b"\5\0\0\1" + bytes(6))
+        while c.recv(100): c.sendall(name)
+    except (OSError, IndexError): pass
+s = socket.create_server(("127.0.0.1", 1082)); print("serving")
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()'
+	wait_until grep -q serving "$TEST_DIR/socks5h.log"
+	relay '{"proxies": ["socks5h://127.0.0.1:1082"]}'
+	runs python '
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.connect(("192.0.2.53", 53))
+def ask(*names):
+    for name in names: u.send(b"\0\1\1\0\0\1\0\0\0\0\0\0" + b"".join(bytes([len(p)]) + p.encode() for p in name.split(".")) + b"\0\0\1\0\1")
+    got = [socket.inet_ntoa(u.recv(512)[-4:]) for name in names]
+    return got if len(got) > 1 else got[0]
+address = ask("held.example.com"); held = connect(address, 80)
+gone = ask("gone.example.com")
+for i in range(0, 40000, 50): assert not {address, gone} & set(ask(*("n%d.example.com" % j for j in range(i, i + 50))))
+held.sendall(b"x"); assert held.recv(100) == b"held.example.com"
+print(error_of(lambda: connect(gone, 80)), ask("gone.example.com") != gone, ask("held.example.com") == address)
+c = connect(ask("n39999.example.com"), 80); c.sendall(b"x"); assert c.recv(100) == b"n39999.example.com"'
+	is 'EHOSTUNREACH True True'
+	local resident
+	resident=$(awk '/^VmRSS/ { print $2 }' "/proc/$RELAY/status")
+	[ "$resident" -lt 16384 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+	stop "$CONTAINER"
+
+	ID=$ID-2 BUNDLE=$BUNDLE-2
+	relay "$direct"
+	runs python '
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW); destination = socket.inet_aton("203.0.113.7")
+for i in range(30000):
+    raw.sendto(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 29, 1, 0, 64, 17, 0, socket.inet_aton("198.18.%d.%d" % (i >> 8 & 127, i & 255)), destination) +
+        struct.pack("!HHHH", 1024 + i % 60000, 9, 9, 0) + b"x", ("203.0.113.7", 0))
+assert drain(connect("203.0.113.7", 7002)) == blob'
+	resident=$(awk '/^VmRSS/ { print $2 }' "/proc/$RELAY/status")
+	[ "$resident" -lt 65536 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
+
 @test "a UDP flow ends after 30 seconds in one direction, and outlives that once it was answered" {
 	start_peers
 	relay "{\"allow\": [\"203.0.113.7\"], \"log\": \"$TEST_DIR/net.log\"}"
