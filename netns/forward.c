@@ -113,7 +113,7 @@ static void inside_ready(struct watch *watch, uint32_t events)
 		return;
 	}
 	loop_remove(forwards->loop, watch);
-	join_start(forwards->loop, watch->fd, arrival->outside, &forwards->count, arrival->record);
+	join_start(forwards->loop, watch->fd, arrival->outside, &forwards->count, NULL, arrival->record);
 	free(arrival);
 }
 

@@ -25,11 +25,18 @@ struct end {
 struct join {
 	struct end ends[2];
 	struct loop *loop;
-	size_t *count;
+	size_t *count, *sending; /* sending: NULL once it is counted no more */
 	struct flow_record *record;
 };
 
 static uint8_t piece[PIECE];
+
+static void stop_sending(struct join *join)
+{
+	if (join->sending)
+		--*join->sending;
+	join->sending = NULL;
+}
 
 static void join_end(struct join *join, bool reset)
 {
@@ -45,6 +52,7 @@ static void join_end(struct join *join, bool reset)
 	}
 	flows_end(join->record);
 	--*join->count;
+	stop_sending(join);
 	free(join);
 }
 
@@ -102,6 +110,8 @@ static void end_ready(struct watch *watch, uint32_t events)
 	if (events & EPOLLOUT)
 		end->blocked = false;
 	sound = sound && carry(end) && carry(end->other);
+	if (join->ends[0].ended)
+		stop_sending(join);
 	if (!sound || (end->ended && end->other->ended)) {
 		join_end(join, !sound);
 		return;
@@ -110,7 +120,8 @@ static void end_ready(struct watch *watch, uint32_t events)
 	watch_what_matters(end->other);
 }
 
-void join_start(struct loop *loop, int inner, int outer, size_t *count, struct flow_record *record)
+void join_start(
+	struct loop *loop, int inner, int outer, size_t *count, size_t *sending, struct flow_record *record)
 {
 	struct join *join = calloc(1, sizeof(*join));
 	int fds[2] = { inner, outer };
@@ -124,6 +135,9 @@ void join_start(struct loop *loop, int inner, int outer, size_t *count, struct f
 	}
 	join->loop = loop;
 	join->count = count;
+	join->sending = sending;
+	if (sending)
+		++*sending;
 	join->record = record;
 	for (int i = 0; i < 2; i++)
 		join->ends[i] = (struct end){ .watch = { .fd = fds[i], .ready = end_ready },

@@ -26,7 +26,7 @@ struct listener {
 	struct watch watch;
 	struct loop *loop;
 	struct dialer *dialer;
-	size_t count, count_max;
+	size_t count, count_max, sending;
 };
 
 struct client {
@@ -109,7 +109,7 @@ static void dialled(void *data, int fd, int error_number, struct flow_record *re
 	own = client->watch.fd;
 	client->watch.fd = -1;
 	client_free(client);
-	join_start(listener->loop, own, fd, &listener->count, record);
+	join_start(listener->loop, own, fd, &listener->count, &listener->sending, record);
 }
 
 /* The whole of the request: dial what it names. */
@@ -259,6 +259,11 @@ struct listener *listener_new(
 		return NULL;
 	}
 	return listener;
+}
+
+bool listener_is_drained(const struct listener *listener)
+{
+	return !listener->sending;
 }
 
 void listener_free(struct listener *listener)

@@ -10,3 +10,5 @@ struct listener;
 struct listener *listener_new(
 	struct loop *loop, struct dialer *dialer, int fd, size_t connections_max, struct error *err);
 void listener_free(struct listener *listener);
+/* As tcp_is_drained(). */
+bool listener_is_drained(const struct listener *listener);

@@ -101,7 +101,9 @@ static void drain(struct timer *timer)
 
 	if (!residents_are_gone(relay->residents))
 		return;
-	if (!relay->tcp || tcp_is_drained(relay->tcp) || loop_now(relay->loop) >= relay->drain_until)
+	if (((!relay->tcp || tcp_is_drained(relay->tcp)) &&
+		    (!relay->listener || listener_is_drained(relay->listener))) ||
+		loop_now(relay->loop) >= relay->drain_until)
 		loop_stop(relay->loop);
 	else
 		loop_set_timer(relay->loop, timer, DRAIN_INTERVAL);

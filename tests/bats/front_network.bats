@@ -269,6 +269,27 @@ assert s.connect_ex(("203.0.113.7", 81)) == errno.ECONNREFUSED'
 	done
 }
 
+@test "what was sent just before the end still arrives, also without TUN" {
+	start sink /usr/bin/python3 -u -c '
+import socket, time
+s = socket.create_server(("203.0.113.7", 7001)); print("serving")
+while True:
+    c = s.accept()[0]; time.sleep(0.3) # the data is still on its way when the command ends
+    print(sum(len(data) for data in iter(lambda: c.recv(65536), b"")))'
+	wait_until grep -q serving "$TEST_DIR/sink.log"
+	local turn=0
+	for who in $EVERYONE; do
+		become "$who"
+		turn=$((turn + 1))
+		policy '{ "network": { "tun": "never", "allowedDomains": ["203.0.113.7"] } }'
+		runs fence --policy "$POLICY" -- /usr/bin/python3 -c '
+import os, socket
+c = socket.create_connection(("127.0.0.1", 18321)); c.sendall(b"\5\1\0"); c.recv(2)
+c.sendall(b"\5\1\0\1\xcb\0\x71\7\x1b\x59"); c.recv(10); c.sendall(bytes(4000000)); os._exit(0)'
+		wait_until eval '[ "$(grep -c 4000000 "$TEST_DIR/sink.log")" = "$turn" ]' || complain "arrived: $(cat "$TEST_DIR/sink.log")"
+	done
+}
+
 @test "200 connections at once all succeed" {
 	start_proxy 1080
 	start busy /usr/bin/python3 -c '
