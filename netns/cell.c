@@ -18,12 +18,6 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED 1 /* a sanitizer needs terabytes of address space, and system calls of its own at the end */
-#else
-#define SANITIZED 0
-#endif
-
 enum {
 	NOBODY = 65534,
 	DESCRIPTORS_MAX = 65536 + 64,

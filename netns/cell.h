@@ -5,6 +5,12 @@
 
 #include "netns/relay.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED 1 /* a sanitizer needs terabytes of address space, and system calls of its own at the end */
+#else
+#define SANITIZED 0
+#endif
+
 /* For good, before the first packet is read. Everything that opens a file or raises a limit comes before. As root it ends
  * as user 65534; as another user, in a user namespace of its own. */
 int cell_enter(const struct relay_config *config, struct error *err);
