@@ -5,10 +5,10 @@
 #include "runtime/named.h"
 #include "runtime/placeholder.h"
 #include "runtime/process.h"
+#include "runtime/seccomp_newer.h"
 #include "spec/cleanup.h"
 #include "spec/oci.h"
 
-#include <ctype.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/syscall.h>
@@ -87,22 +87,13 @@ static struct json *object_in(struct arena *arena, struct json *object, const ch
 	return inner;
 }
 
-/* Those that libseccomp knows; its names are the same in lower case, without the prefix. */
 static struct json *seccomp_architectures(struct arena *arena)
 {
 	struct json *array = json_new_array(arena);
-	char name[32];
 
-	for (const char *const *list = oci_seccomp_architectures; *list; list++) {
-		const char *from = *list + strlen("SCMP_ARCH_");
-		size_t i;
-
-		for (i = 0; from[i] && i < sizeof(name) - 1; i++)
-			name[i] = (char)tolower((unsigned char)from[i]);
-		name[i] = '\0';
-		if (seccomp_arch_resolve_name(name))
+	for (const char *const *list = oci_seccomp_architectures; *list; list++)
+		if (seccomp_architecture(*list))
 			json_append(arena, array, json_new_string(arena, *list));
-	}
 	return array;
 }
 

@@ -239,7 +239,8 @@ static int execute(void *data, struct error *err)
 {
 	const struct execution *execution = data;
 	struct launch *launch = execution->launch;
-	if (tie_to_parent(launch, err) < 0)
+
+	if (launch->reaper && tie_to_parent(launch, err) < 0)
 		return -1;
 	environment_name_listener(launch->arena, execution->env);
 	execve(launch->executable, execution->args, execution->env);
@@ -265,9 +266,8 @@ int launch_execute(struct launch *launch, struct error *err)
 {
 	struct execution execution = { launch, arguments(launch), launch_environment(launch) };
 
-	if (launch_restrict(launch, err) < 0)
+	/* Before the filter, which may have no room for prctl(2). */
+	if (tie_to_parent(launch, err) < 0 || launch_restrict(launch, err) < 0)
 		return -1;
-	if (launch->reaper)
-		return tie_to_parent(launch, err) < 0 ? -1 : reaper_run(execute, &execution, err);
-	return execute(&execution, err);
+	return launch->reaper ? reaper_run(execute, &execution, err) : execute(&execution, err);
 }

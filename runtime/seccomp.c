@@ -8,9 +8,9 @@
 
 #include "runtime/named.h"
 #include "runtime/seccomp_cache.h"
+#include "runtime/seccomp_newer.h"
 #include "spec/cleanup.h"
 
-#include <ctype.h>
 #include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -87,17 +87,9 @@ static int parse_action(const char *name, const struct optional_uint32 *errno_re
 
 static int add_architecture(scmp_filter_ctx filter, const char *name, size_t index, struct error *err)
 {
-	static const char prefix[] = "SCMP_ARCH_";
-	char lower[32] = "";
-	uint32_t token = 0;
+	uint32_t token = seccomp_architecture(name);
 	int result;
 
-	/* libseccomp's names are the same in lower case, without the prefix. */
-	if (strncmp(name, prefix, strlen(prefix)) == 0) {
-		for (size_t i = 0; i < sizeof(lower) - 1 && name[strlen(prefix) + i]; i++)
-			lower[i] = tolower((unsigned char)name[strlen(prefix) + i]);
-		token = seccomp_arch_resolve_name(lower);
-	}
 	if (token == 0)
 		return error_set(err, 0, "linux.seccomp.architectures[%zu]: libseccomp does not know \"%s\"",
 			index, name);
@@ -255,7 +247,9 @@ static int compile_program(
 	 * bitmap takes some ten instructions, not hundreds. Since libseccomp 2.5. */
 	if (seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2) < 0)
 		return error_set(err, 0, "linux.seccomp: libseccomp is older than 2.5");
-	return export_program(filter, program, err);
+	if (export_program(filter, program, err) < 0)
+		return -1;
+	return seccomp_answer_newer(seccomp, default_action, program, err);
 }
 
 static int parse_flags(const struct oci_seccomp *seccomp, struct seccomp_program *program, struct error *err)
@@ -290,13 +284,13 @@ static int check_listener(
 	return 0;
 }
 
-/* What the program depends on beside the profile. */
+/* What the program depends on beside the profile; the number after the version is of what this file makes of it. */
 static void describe_compiler(char *text, size_t size)
 {
 	const struct scmp_version *version = seccomp_version();
 
-	snprintf(text, size, "fence " FENCE_VERSION ", libseccomp %u.%u.%u, architecture %x", version->major,
-		version->minor, version->micro, seccomp_arch_native());
+	snprintf(text, size, "fence " FENCE_VERSION "-2, libseccomp %u.%u.%u, architecture %x",
+		version->major, version->minor, version->micro, seccomp_arch_native());
 }
 
 int seccomp_compile(

@@ -95,6 +95,54 @@ signals='for s in 18 20 21 22; do kill -$s $$ 2>/dev/null && printf "%s " $s; do
 	has $'NoNewPrivs:\t0'
 }
 
+# An answer for each number, by a program that calls nothing else.
+calls_by_number() {
+	cat >"$TEST_DIR/calls.c" <<-'C'
+		#include <errno.h>
+		#include <stdio.h>
+		#include <stdlib.h>
+		#include <unistd.h>
+		int main(int count, char **numbers)
+		{
+			char text[256];
+			int length = 0;
+			for (int i = 1; i < count; i++)
+				length += sprintf(text + length, "%d ", syscall(atol(numbers[i]), 0, 0, 0, 0, 0, 0) < 0 ? errno : 0);
+			write(1, text, length);
+			_exit(0);
+		}
+	C
+	cc -static -o "$BUNDLE/rootfs/calls" "$TEST_DIR/calls.c"
+}
+
+@test "calls newer than the profile do not exist, for a default of errno; older ones are refused" {
+	local basic='"execve", "exit_group", "write", "brk", "mmap", "munmap", "mprotect", "arch_prctl", "set_tid_address", "set_robust_list",
+		"rseq", "prlimit64", "readlink", "readlinkat", "getrandom", "newfstatat", "fstat", "fcntl", "faccessat2", "futex", "uname"'
+	local profile='{"defaultAction": "SCMP_ACT_ERRNO", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"%s],
+		"syscalls": [{"action": "SCMP_ACT_ALLOW", "names": [%s]}]%s}'
+	local newer=440 x32=$((0x40000000)) largest=439
+	[ "$(uname -m)" = x86_64 ] || skip 'the numbers are those of x86-64'
+	make_bundle
+	calls_by_number
+	bundle_args /calls 83 "$newer" 9999 "$largest"
+	edit_config --argjson seccomp "$(printf "$profile" '' "$basic" '')" '.linux.seccomp = $seccomp'
+	runs run_bundle
+	is '1 38 38 14 ' # EPERM, ENOSYS, ENOSYS, EFAULT
+	edit_config '.linux.seccomp.defaultErrnoRet = 13'
+	runs run_bundle
+	is '13 38 38 14 '
+	edit_config '.linux.seccomp.defaultAction = "SCMP_ACT_KILL_PROCESS" | del(.linux.seccomp.defaultErrnoRet)'
+	exits 159 run_bundle
+	# x32 is another architecture: killed where it is not filtered, as ever.
+	edit_config --argjson seccomp "$(printf "$profile" '' "$basic" '')" '.linux.seccomp = $seccomp'
+	bundle_args /calls "$((x32 + 83))"
+	exits 159 run_bundle
+	edit_config --argjson seccomp "$(printf "$profile" ', "SCMP_ARCH_X32"' "$basic" '')" '.linux.seccomp = $seccomp'
+	bundle_args /calls 83 "$newer" "$((x32 + 83))" "$((x32 + 9999))"
+	runs run_bundle
+	is '1 38 1 38 '
+}
+
 @test "a filter that is loaded early may be older than what the runtime itself calls" {
 	local profile
 	profile=$(jq -c '.syscalls[0].names = ["close_range", "faccessat2"]' <<<"$(rule SCMP_ACT_ERRNO x)")
