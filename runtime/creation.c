@@ -11,9 +11,11 @@
 #include "runtime/host_mounts.h"
 #include "runtime/idmap.h"
 #include "runtime/log.h"
+#include "runtime/net_devices.h"
 #include "runtime/placeholder.h"
 #include "runtime/process.h"
 #include "runtime/removal.h"
+#include "runtime/resctrl.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
@@ -128,19 +130,11 @@ static int check_terminal(const struct creation *creation, struct error *err)
 	return 0;
 }
 
-/* What would need more than this runtime has is refused, never left out. */
 static int check_linux(const struct oci_linux *linux, struct error *err)
 {
 	if (!linux)
 		return error_set(
 			err, 0, "config.json: there is no linux section: this is another platform's");
-	if (linux->net_devices.count)
-		return error_set(err, 0,
-			"linux.netDevices: %s: fence does not move network devices; a createRuntime hook can",
-			linux->net_devices.items[0].host_name);
-	if (linux->intel_rdt)
-		return error_set(
-			err, 0, "linux.intelRdt: fence does not manage cache and memory bandwidth classes");
 	return 0;
 }
 
@@ -281,10 +275,14 @@ static int write_down(struct creation *creation, struct error *err)
 
 /* ---- the init process ---- */
 
-static bool has_hooks_to_wait_for(const struct oci_hooks *hooks)
+/* What the runtime does to the namespaces of the init process, once that is in them. */
+static bool has_to_wait_for_runtime(const struct oci_config *config)
 {
-	return hooks && (hooks->prestart.count || hooks->create_runtime.count ||
-				hooks->create_container.count || hooks->start_container.count);
+	const struct oci_hooks *hooks = config->hooks;
+
+	return config->linux->net_devices.count ||
+	       (hooks && (hooks->prestart.count || hooks->create_runtime.count ||
+				 hooks->create_container.count || hooks->start_container.count));
 }
 
 static int open_start(struct creation *creation, struct error *err)
@@ -341,7 +339,7 @@ static void describe_init(struct creation *creation)
 	init->cgroup = creation->cgroup;
 	init->state = state_oci(&creation->state, CONTAINER_CREATED);
 	init->runtime_end = creation->child.handshake;
-	init->waits_for_hooks = has_hooks_to_wait_for(creation->config->hooks);
+	init->waits_for_hooks = has_to_wait_for_runtime(creation->config);
 	init->own_session = !reaper;
 	init->new_keyring = !options->no_new_keyring;
 	init->launch = (struct launch){
@@ -432,14 +430,16 @@ static int write_down_config(struct creation *creation, struct error *err)
 		directory, state->config, creation->config_text, creation->config_length, 0600, err);
 }
 
-static int run_hooks(void *data, struct error *err)
+static int prepare_namespaces(void *data, struct error *err)
 {
 	struct creation *creation = data;
 	const struct oci_hooks *hooks = creation->config->hooks;
 	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
 
-	if (hooks_run(&hooks->prestart, "prestart", &state, NULL, err) < 0 ||
-		hooks_run(&hooks->create_runtime, "createRuntime", &state, NULL, err) < 0)
+	if (net_devices_move(creation->arena, creation->config->linux, creation->child.pid, err) < 0)
+		return -1;
+	if (hooks && (hooks_run(&hooks->prestart, "prestart", &state, NULL, err) < 0 ||
+			     hooks_run(&hooks->create_runtime, "createRuntime", &state, NULL, err) < 0))
 		return -1;
 	if (handshake_send(creation->child.handshake, MESSAGE_HOOKED, &creation->child.pid,
 		    sizeof(creation->child.pid), -1, err) < 0)
@@ -447,15 +447,36 @@ static int run_hooks(void *data, struct error *err)
 	return spawn_send_program(&creation->child, err);
 }
 
+/* On record before it is there. */
+static int prepare_resctrl(struct creation *creation, struct error *err)
+{
+	const struct oci_intel_rdt *rdt = creation->config->linux->intel_rdt;
+
+	if (!rdt)
+		return 0;
+	creation->state.resctrl = (struct optional_bool){ true, true };
+	if (write_down_state(creation, err) < 0)
+		return -1;
+	if (resctrl_prepare(rdt, creation->options->id, err) == 0)
+		return 0;
+	if (err->number == EEXIST)
+		creation->state.resctrl.value = false;
+	return -1;
+}
+
 static int complete_init(struct creation *creation, struct error *err)
 {
 	const struct oci_seccomp *seccomp = creation->config->linux->seccomp;
-	struct spawn_service service = { .seccomp = seccomp, .mounted = run_hooks, .data = creation };
+	struct spawn_service service = {
+		.seccomp = seccomp, .mounted = prepare_namespaces, .data = creation
+	};
 	_cleanup_close_ int cache = -1;
 	int result;
 
 	/* If we are killed before these are on record, the init process sees the handshake end, and ends too. */
-	if (write_down_pid(creation, err) < 0 || write_down_config(creation, err) < 0)
+	if (write_down_pid(creation, err) < 0 || write_down_config(creation, err) < 0 ||
+		resctrl_join(creation->config->linux->intel_rdt, creation->options->id, creation->child.pid,
+			err) < 0)
 		return -1;
 	if (sets_oom_score(creation) &&
 		process_set_oom_score_of(creation->child.pid, creation->config->process, err) < 0)
@@ -463,7 +484,7 @@ static int complete_init(struct creation *creation, struct error *err)
 	cache = seccomp ? state_open_cache(&creation->directory) : -1;
 	if (spawn_compile(&creation->child, seccomp, cache, err) < 0)
 		return -1;
-	/* Else it waits for the hooks, and run_hooks() sends it afterwards. */
+	/* Else it waits for the hooks, and prepare_namespaces() sends it afterwards. */
 	if (!creation->init.waits_for_hooks && spawn_send_program(&creation->child, err) < 0)
 		return -1;
 	service.state = state_oci(&creation->state, CONTAINER_CREATED);
@@ -515,7 +536,8 @@ int creation_make(struct creation *creation, struct error *err)
 	resources = creation->config->linux->resources;
 	/* Also without resources: the common devices, and no others, are what a container has then. */
 	if (cgroup_create(creation->cgroup, resources, err) < 0 ||
-		cgroup_apply(creation->cgroup, resources, true, err) < 0)
+		cgroup_apply(creation->cgroup, resources, true, err) < 0 ||
+		prepare_resctrl(creation, err) < 0)
 		return -1;
 	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
 		return -1;

@@ -9,6 +9,7 @@
 #include "runtime/launch.h"
 #include "runtime/namespaces.h"
 #include "runtime/process.h"
+#include "runtime/resctrl.h"
 #include "runtime/spawn.h"
 #include "runtime/state.h"
 #include "runtime/supervise.h"
@@ -296,6 +297,9 @@ static int start_process(struct execution *execution, struct error *err)
 			return -1;
 	}
 	if (open_cgroup(execution, err) < 0 || clone_process(execution, err) < 0)
+		return -1;
+	if (resctrl_join(execution->config->linux->intel_rdt, execution->options->id, execution->child.pid,
+		    err) < 0)
 		return -1;
 	if (spawn_compile(&execution->child, seccomp, cache, err) < 0 ||
 		spawn_send_program(&execution->child, err) < 0)

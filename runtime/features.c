@@ -52,8 +52,10 @@ static const struct {
 	{ "cgroup", "rdma", true },
 	{ "apparmor", "enabled", true },
 	{ "selinux", "enabled", true },
-	{ "intelRdt", "enabled", false },
-	{ "netDevices", "enabled", false },
+	{ "intelRdt", "enabled", true },
+	{ "intelRdt", "schemata", true },
+	{ "intelRdt", "monitoring", true },
+	{ "netDevices", "enabled", true },
 };
 
 static struct json *words(struct arena *arena, const char *const *list, size_t count)
@@ -148,6 +150,10 @@ static void add_linux(struct arena *arena, struct json *features)
 			json_new_boolean(arena, abilities[i].can));
 	json_add(arena, object_in(arena, object_in(arena, object, "mountExtensions"), "idmap"), "enabled",
 		json_new_boolean(arena, true));
+	json_add(arena, object_in(arena, object, "memoryPolicy"), "modes",
+		all_words(arena, oci_memory_policy_modes));
+	json_add(arena, object_in(arena, object, "memoryPolicy"), "flags",
+		all_words(arena, oci_memory_policy_flags));
 	add_seccomp(arena, object);
 }
 

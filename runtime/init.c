@@ -123,6 +123,8 @@ static int run_hooks(struct init_context *context, struct error *err)
 	context->state.pid.value = *(pid_t *)(void *)incoming.payload;
 	if (become_opaque(context, true, err) < 0)
 		return -1;
+	if (!context->config->hooks)
+		return 0;
 	/* As with runc, a hook that names files of the rootfs need not know where that is. */
 	if (fchdir(context->rootfs->root_fd) < 0)
 		return error_set(err, errno, "cannot enter the rootfs");

@@ -5,6 +5,7 @@
 #include "runtime/host_mounts.h"
 #include "runtime/log.h"
 #include "runtime/placeholder.h"
+#include "runtime/resctrl.h"
 
 #include <signal.h>
 
@@ -37,6 +38,9 @@ int removal_run(struct arena *arena, const struct state_directory *directory, co
 
 	cgroup_kill(cgroup, SIGKILL, NULL);
 	if (cgroup_destroy(cgroup, &first) < 0)
+		failed = true;
+	if (state && state->resctrl.value && config &&
+		resctrl_remove(config->linux->intel_rdt, directory->id, failed ? err : &first) < 0)
 		failed = true;
 	if (state && host_mounts_remove(state->rootfs, &state->root_mount, failed ? err : &first) < 0)
 		failed = true;

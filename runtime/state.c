@@ -21,6 +21,7 @@ static const struct field state_fields[] = {
 	FIELD(struct state, pid_start_time, "pidStartTime", UINT64),
 	FIELD(struct state, owner, "owner", UINT32),
 	FIELD(struct state, rootless, "rootless", BOOLEAN),
+	FIELD(struct state, resctrl, "resctrl", BOOLEAN),
 	FIELD(struct state, root_mount, "rootMount", UINT64),
 	FIELD(struct state, annotations, "annotations", STRING_MAP),
 };

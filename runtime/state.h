@@ -18,6 +18,7 @@ struct state {
 	struct optional_uint32 owner;	       /* the uid of who created it */
 	struct optional_bool rootless;
 	struct optional_uint64 root_mount; /* see host_mounts.h */
+	struct optional_bool resctrl;	   /* what linux.intelRdt made is to be removed */
 	struct string_map annotations;
 };
 

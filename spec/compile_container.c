@@ -255,6 +255,11 @@ static int limit_network(struct tightening *tightening)
 		return error_set(tightening->err, 0,
 			"the policy has rules for the network, but the container shares the host's; run it "
 			"with a network of its own");
+	if (tightening->config->linux->net_devices.count)
+		return error_set(tightening->err, 0,
+			"linux.netDevices: the policy has rules for the network, and a device would be a way "
+			"past "
+			"them; leave it out");
 	if (!file) {
 		/* No way out: the engine's is closed by a relay that refuses everything. */
 		file = arena_alloc(tightening->arena, sizeof(*file));

@@ -322,9 +322,12 @@ const struct oci_namespace *oci_namespace_find(
 	const struct oci_config *config, const char *type); /* or NULL */
 
 /* The words that the specification allows, NULL-terminated: for `features`. */
-extern const char *const oci_namespace_types[],
-	*const oci_seccomp_actions[], *const oci_seccomp_operators[], *const oci_seccomp_architectures[],
-									      *const oci_seccomp_flags[];
+extern const char *const oci_memory_policy_modes[],
+	*const oci_memory_policy_flags[], *const oci_namespace_types[],
+						  *const oci_seccomp_actions[],
+							  *const oci_seccomp_operators[],
+								  *const oci_seccomp_architectures[],
+									  *const oci_seccomp_flags[];
 
 /* The OCI state (state-schema.json): what hooks get on their standard input and `state` prints. */
 struct oci_state {

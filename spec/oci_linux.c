@@ -171,16 +171,21 @@ static const char *check_bandwidth_schema(const char *value)
 		       : NULL;
 }
 
+static const char *check_schema(const char *value)
+{
+	return strchr(value, '\n') ? "is not a single line" : NULL;
+}
+
 static const struct field intel_rdt_fields[] = {
 	FIELD(struct oci_intel_rdt, clos_id, "closID", STRING),
-	FIELD(struct oci_intel_rdt, schemata, "schemata", STRING_LIST),
-	FIELD(struct oci_intel_rdt, l3_cache_schema, "l3CacheSchema", STRING),
+	FIELD(struct oci_intel_rdt, schemata, "schemata", STRING_LIST, .check = check_schema),
+	FIELD(struct oci_intel_rdt, l3_cache_schema, "l3CacheSchema", STRING, .check = check_schema),
 	FIELD(struct oci_intel_rdt, mem_bw_schema, "memBwSchema", STRING, .check = check_bandwidth_schema),
 	FIELD(struct oci_intel_rdt, enable_monitoring, "enableMonitoring", BOOLEAN),
 };
 static const struct object_type intel_rdt_type = OCI_TYPE(struct oci_intel_rdt, intel_rdt_fields);
 
-static const char *const memory_policy_modes[] = {
+const char *const oci_memory_policy_modes[] = {
 	"MPOL_DEFAULT",
 	"MPOL_BIND",
 	"MPOL_INTERLEAVE",
@@ -191,7 +196,7 @@ static const char *const memory_policy_modes[] = {
 	NULL,
 };
 
-static const char *const memory_policy_flags[] = {
+const char *const oci_memory_policy_flags[] = {
 	"MPOL_F_NUMA_BALANCING",
 	"MPOL_F_RELATIVE_NODES",
 	"MPOL_F_STATIC_NODES",
@@ -200,9 +205,9 @@ static const char *const memory_policy_flags[] = {
 
 static const struct field memory_policy_fields[] = {
 	FIELD(struct oci_memory_policy, mode, "mode", STRING, .required = true,
-		.allowed = memory_policy_modes),
+		.allowed = oci_memory_policy_modes),
 	FIELD(struct oci_memory_policy, nodes, "nodes", STRING),
-	FIELD(struct oci_memory_policy, flags, "flags", STRING_LIST, .allowed = memory_policy_flags),
+	FIELD(struct oci_memory_policy, flags, "flags", STRING_LIST, .allowed = oci_memory_policy_flags),
 };
 static const struct object_type memory_policy_type = OCI_TYPE(struct oci_memory_policy, memory_policy_fields);
 
