@@ -271,11 +271,26 @@ static int write_bundle(struct front_door *door, const char *path, struct error 
 	return steal_fd(&bundle);
 }
 
+/* Here a command may be any bytes; in a file for others it has to be text. */
+static int check_text(const struct string_list *list, const char *name, struct error *err)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (!json_is_text(list->items[i]))
+			return error_set(err, 0,
+				"process.%s[%zu] is not UTF-8: config.json cannot hold it; pass it by a file",
+				name, i);
+	return 0;
+}
+
 static int write_whole_bundle(struct front_door *door, const char *path, struct error *err)
 {
 	_cleanup_close_ int bundle = write_bundle(door, path, err);
+	const struct oci_process *process;
 
 	if (bundle < 0)
+		return -1;
+	process = door->compiled.config->process;
+	if (check_text(&process->args, "args", err) < 0 || check_text(&process->env, "env", err) < 0)
 		return -1;
 	return bundle_write_config(door->arena, bundle, "config.json", door->compiled.config, err);
 }

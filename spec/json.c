@@ -350,6 +350,13 @@ static int parse_owned(struct arena *arena, char *text, size_t length, const cha
 	return parse_in_place(&parser, flags, tree);
 }
 
+bool json_is_text(const char *text)
+{
+	size_t offset;
+
+	return !json_text_check_utf8(text, strlen(text), &offset);
+}
+
 int json_parse(struct arena *arena, const char *text, size_t length, const char *name, enum json_flags flags,
 	struct json **tree, struct error *err)
 {

@@ -54,7 +54,10 @@ enum json_flags {
 int json_parse(struct arena *arena, const char *text, size_t length, const char *name, enum json_flags flags,
 	struct json **tree, struct error *err);
 
-/* The same for a whole file ("-" is not special). ENOENT etc. are in err->number. */
+/* Whether it can be a string in JSON: UTF-8. */
+bool json_is_text(const char *text);
+
+/* json_parse() of a whole file ("-" is not special). ENOENT etc. are in err->number. */
 int json_parse_file(
 	struct arena *arena, const char *path, enum json_flags flags, struct json **tree, struct error *err);
 int json_parse_fd(struct arena *arena, int fd, const char *name, enum json_flags flags, struct json **tree,

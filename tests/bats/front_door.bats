@@ -773,6 +773,12 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 		become "$who"
 		runs fence spec --bundle "$WORK/bundle" -- echo 'an argument'
 		[ "$(jq -r '.process.args[-1]' "$WORK/bundle/config.json")" = 'an argument' ]
+		# Any bytes can be run, but not written into JSON.
+		fails fence spec --bundle "$WORK/other" -- echo $'\xff'
+		has 'is not UTF-8'
+		absent "$WORK/other/config.json"
+		runs fence -- echo $'a\xff'
+		is $'a\xff'
 		runs fence check
 		for word in namespace seccomp Landlock /dev/net/tun; do
 			has "$word"
