@@ -37,7 +37,7 @@ ALL_CFLAGS  := -std=gnu11 -fPIE $(WARNINGS) $(HARDENING) $(SANITIZERS) -MMD -MP
 ENTRY       := $(if $(filter x86_64-%,$(shell $(CC) -dumpmachine)),-Wl$(comma)-e$(comma)seal_entry)
 STATIC      := $(if $(SANITIZE),-pie,-static-pie $(ENTRY))
 LDFLAGS_ALL := -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--gc-sections $(SANITIZERS)
-FENCE_LIBS  := $(if $(SANITIZE),-lseccomp -lcap -lyajl,-lseccomp -lcap -lyajl_s)
+FENCE_LIBS  := $(if $(SANITIZE),-lseccomp -lcap -lyajl,-lseccomp -lcap -lyajl_s) -lm
 HOOK_LIBS   := -lmnl -lyajl
 
 SPEC        := $(wildcard spec/*.c)

@@ -133,7 +133,7 @@ teardown() {
 @test "CPU" {
 	create '.linux.resources.cpu = { shares: 512, quota: 50000, period: 100000, cpus: "0", mems: "0" }'
 	if unified; then
-		holds - - cpu.weight 20
+		holds - - cpu.weight 59
 		holds - - cpu.max '50000 100000'
 	else
 		holds cpu cpu.shares - 512
