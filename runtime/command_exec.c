@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { EXEC_FAILED = 255 }; /* as crun and runc: 1 might be the program's own */
+enum { EXEC_FAILED = 255 }; /* as crun and runc: 1, 126 and 127 might be the program's own */
 
 struct exec_words {
 	const char *process_file, *console_socket, *pid_file, *pidfd_socket, *cwd, *user, *process_label,
@@ -221,7 +221,5 @@ int command_exec(struct invocation_context *context)
 		.process_data = &words,
 	};
 	result = exec_run(context->arena, &options, &exit_status, &context->err);
-	if (result < 0 && exit_status > 0)
-		context->failure = exit_status;
 	return result < 0 ? -1 : exit_status;
 }

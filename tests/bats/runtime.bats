@@ -152,9 +152,9 @@ waiting_bundle() {
 		is $'b /bin:/x\n/tmp'
 		exits 5 oci exec "$ID" sh -c 'exit 5'
 		exits 130 oci exec "$ID" sh -c 'kill -INT $$'
-		exits 127 oci exec "$ID" no-such-program
+		exits 255 oci exec "$ID" no-such-program # engines go by the message
 		has 'not found in $PATH'
-		exits 126 oci exec "$ID" /etc
+		exits 255 oci exec "$ID" /etc
 		fails oci exec "$ID"
 		has 'no program to run'
 		exits 255 oci exec no-such-container true
