@@ -1,4 +1,5 @@
-/* Running OCI hooks: each gets the state on its standard input, and its timeout. What it says goes to our stderr, or, when it fails, into the error.
+/* Running OCI hooks: each gets the state on its standard input, and its timeout. What it says goes to our stderr, or, when it
+ * fails, into the error.
  */
 #pragma once
 
