@@ -1,12 +1,14 @@
 /* See devices.h. */
 #include "runtime/devices.h"
 
+#include "runtime/idmap.h"
 #include "runtime/mount.h"
 #include "runtime/mount_request.h"
 #include "runtime/path.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <linux/mount.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -61,6 +63,8 @@ static int check_present(int directory, const char *name, const struct device *d
 	return 0;
 }
 
+/* ---- where no node can be made: in a user namespace ---- */
+
 static int clone_device(const char *path, const struct device *device)
 {
 	_cleanup_close_ int fd = mount_clone(AT_FDCWD, path, false, true);
@@ -69,22 +73,50 @@ static int clone_device(const char *path, const struct device *device)
 	return fd >= 0 && fstat(fd, &status) == 0 && is_device(&status, device) ? steal_fd(&fd) : -1;
 }
 
-/* Where no node can be made: the host's own, by the same name or by its numbers (where udev links them). */
-static int bind_device(int directory, const char *name, const struct device *device, struct error *err)
+/* The host's own, by the same name or by its numbers (where udev links them); or -1. */
+static int clone_host_device(const struct device *device)
 {
-	_cleanup_close_ int fd = clone_device(device->path, device), target = -1;
+	int fd = clone_device(device->path, device);
 	char numbered[64];
 
-	if (fd < 0) {
-		snprintf(numbered, sizeof(numbered), "/dev/%s/%u:%u",
-			device->type == S_IFBLK ? "block" : "char", device->major, device->minor);
-		fd = clone_device(numbered, device);
-	}
+	if (fd >= 0)
+		return fd;
+	snprintf(numbered, sizeof(numbered), "/dev/%s/%u:%u", device->type == S_IFBLK ? "block" : "char",
+		device->major, device->minor);
+	return clone_device(numbered, device);
+}
+
+/* A node that lives on a tmpfs of the host's user namespace which nobody else sees. It belongs to whom the container means. */
+static int make_outside(const struct oci_linux *linux, const struct device *device)
+{
+	static const struct mount_options options = { .own.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+	uid_t uid = device->asked->uid.value;
+	gid_t gid = device->asked->gid.value;
+	_cleanup_close_ int tmpfs = -1;
+
+	if (!idmap_outside(&linux->uid_mappings, uid, &uid) ||
+		!idmap_outside(&linux->gid_mappings, gid, &gid) ||
+		mount_create("tmpfs", "tmpfs", &options, NULL, true, &tmpfs, NULL) < 0 ||
+		mknodat(tmpfs, "device", device->type | device->mode, makedev(device->major, device->minor)) <
+			0 ||
+		fchownat(tmpfs, "device", uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+		return -1;
+	return mount_clone(tmpfs, "device", false, true);
+}
+
+static int bind_device(
+	int directory, const char *name, const struct device *device, int made, struct error *err)
+{
+	_cleanup_close_ int found = made < 0 ? clone_host_device(device) : -1, target = -1;
+	int fd = made < 0 ? found : made;
+
 	if (fd < 0)
 		return error_set(err, 0,
-			"the host has neither a %s that is device %u:%u nor a link %s; in a user namespace "
-			"no device can be made",
-			device->path, device->major, device->minor, numbered);
+			"the host has neither a %s that is device %u:%u nor a link to such a one in /dev/%s; "
+			"in a "
+			"user namespace no device can be made",
+			device->path, device->major, device->minor,
+			device->type == S_IFBLK ? "block" : "char");
 	target = openat(directory, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
 	if (target < 0 && errno == EEXIST)
 		target = openat(directory, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
@@ -105,16 +137,16 @@ static int give_owner(int directory, const char *name, const struct device *devi
 }
 
 static int make_device(const struct rootfs_context *context, int directory, const char *name,
-	const struct device *device, struct error *err)
+	const struct device *device, int made, struct error *err)
 {
 	if (context->user_namespace && device->type != S_IFIFO)
-		return bind_device(directory, name, device, err);
+		return bind_device(directory, name, device, made, err);
 	if (mknodat(directory, name, device->type | device->mode, makedev(device->major, device->minor)) == 0)
 		return give_owner(directory, name, device, err);
 	if (errno == EEXIST)
 		return check_present(directory, name, device, err);
 	if (errno == EPERM) /* a user namespace further out */
-		return bind_device(directory, name, device, err);
+		return bind_device(directory, name, device, -1, err);
 	return error_set(err, errno, "cannot make the device %s", device->path);
 }
 
@@ -134,6 +166,27 @@ static struct device device_asked_for(const struct oci_device *asked)
 	return device;
 }
 
+void devices_make_outside(struct rootfs_context *context)
+{
+	const struct oci_linux *linux = context->config->linux;
+
+	if (!context->user_namespace || !linux->devices.count || geteuid() != 0)
+		return;
+	context->devices = arena_array(context->arena, linux->devices.count, sizeof(*context->devices));
+	for (size_t i = 0; i < linux->devices.count; i++) {
+		const struct device device = device_asked_for(&linux->devices.items[i]);
+		_cleanup_close_ int found = device.type == S_IFIFO ? -1 : clone_host_device(&device);
+
+		context->devices[i] = found < 0 && device.type != S_IFIFO ? make_outside(linux, &device) : -1;
+	}
+}
+
+void devices_close(struct rootfs_context *context)
+{
+	for (size_t i = 0; context->devices && i < context->config->linux->devices.count; i++)
+		context->devices[i] = close_fd(context->devices[i]);
+}
+
 static int make_asked(const struct rootfs_context *context, size_t index, struct error *err)
 {
 	const struct device device = device_asked_for(&context->config->linux->devices.items[index]);
@@ -141,7 +194,8 @@ static int make_asked(const struct rootfs_context *context, size_t index, struct
 	const char *name;
 
 	parent = path_make_parent_in_root(context->root_fd, device.path, &name, err);
-	if (parent < 0 || make_device(context, parent, name, &device, err) < 0)
+	if (parent < 0 || make_device(context, parent, name, &device,
+				  context->devices ? context->devices[index] : -1, err) < 0)
 		return error_wrap(err, "linux.devices[%zu]", index);
 	return 0;
 }
@@ -179,7 +233,7 @@ int devices_make(const struct rootfs_context *context, struct error *err)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(default_devices); i++)
 		if (make_device(context, dev, default_devices[i].path + strlen("/dev/"), &default_devices[i],
-			    err) < 0)
+			    -1, err) < 0)
 			return -1;
 	return make_links(dev, err);
 }

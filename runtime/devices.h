@@ -6,6 +6,11 @@
 
 #include "runtime/rootfs.h"
 
+/* In the parent of a container with a user namespace: makes what is asked for and the host has no node of. Where that is not
+ * allowed it does nothing, and devices_make() has an error. */
+void devices_make_outside(struct rootfs_context *context);
+void devices_close(struct rootfs_context *context);
+
 int devices_make(const struct rootfs_context *context, struct error *err);
 
 /* Binds the pty over /dev/console (CVE-2025-52565: on a file that is opened without following anything). */

@@ -7,6 +7,19 @@
 #include <string.h>
 #include <sys/wait.h>
 
+bool idmap_outside(const oci_id_mappings *mappings, uint32_t inside, uint32_t *outside)
+{
+	for (size_t i = 0; i < mappings->count; i++) {
+		const struct oci_id_mapping *mapping = &mappings->items[i];
+
+		if (inside - mapping->container_id.value < mapping->size.value) {
+			*outside = mapping->host_id.value + (inside - mapping->container_id.value);
+			return true;
+		}
+	}
+	return false;
+}
+
 static int write_file(pid_t pid, const char *name, const char *text)
 {
 	_cleanup_close_ int fd = -1;

@@ -4,5 +4,7 @@
 
 #include "spec/oci.h"
 
-/* An fd of a user namespace with the mount's own mappings, or else the container's; -1. */
-int mount_idmap_namespace(const struct oci_config *config, const struct oci_mount *mount, struct error *err);
+/* An fd of a user namespace with the mount's own mappings, or else the container's; -1. `words` ("uids=0-1-10#10-11-5;gids=…", or
+ * NULL) give the mappings as an option: from, to, how many; after "@" the second is an id in the container. */
+int mount_idmap_namespace(struct arena *arena, const struct oci_config *config, const struct oci_mount *mount,
+	const char *words, struct error *err);

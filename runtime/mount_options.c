@@ -178,6 +178,20 @@ static void add(struct arena *arena, struct mount_options *options, const struct
 	}
 }
 
+/* "idmap=WORDS" and "ridmap=WORDS", which engines pass on: the words are mount_idmap.c's. */
+static bool add_idmap(struct mount_options *options, const char *text)
+{
+	const char *words = strchr(text, '=');
+	bool recursive = text[0] == 'r';
+
+	if (!words || strncmp(text + recursive, "idmap=", strlen("idmap=")) != 0)
+		return false;
+	options->idmap = true;
+	options->recursive_idmap = options->recursive_idmap || recursive;
+	options->idmap_words = words + 1;
+	return true;
+}
+
 static bool is_type(const struct oci_mount *mount, const char *type)
 {
 	return mount->type && strcmp(mount->type, type) == 0;
@@ -228,7 +242,7 @@ int mount_options_read(struct arena *arena, const struct oci_mount *mount, size_
 
 		if (option)
 			add(arena, options, option);
-		else
+		else if (!add_idmap(options, mount->options.items[i]))
 			*(const char **)arena_push(arena, &options->data.items, &options->data.count,
 				sizeof(char *)) = mount->options.items[i];
 	}

@@ -27,9 +27,10 @@ struct mount_options {
 
 	bool bind, recursive_bind, remount;
 	bool idmap, recursive_idmap;
-	bool copy_up;	      /* tmpcopyup: a tmpfs begins with what it covers */
-	bool copy_symlink;    /* a source that is a symbolic link is copied, not followed */
-	bool source_nofollow; /* … is bound itself */
+	const char *idmap_words; /* "uids=0-1-10;gids=…" of "idmap=…", or NULL */
+	bool copy_up;		 /* tmpcopyup: a tmpfs begins with what it covers */
+	bool copy_symlink;	 /* a source that is a symbolic link is copied, not followed */
+	bool source_nofollow;	 /* … is bound itself */
 	bool destination_nofollow;
 };
 

@@ -36,7 +36,8 @@ static int map_ids(
 	const struct rootfs_context *context, const struct mount_request *request, int fd, struct error *err)
 {
 	const struct mount_options options = { .recursive_idmap = request->options.recursive_idmap };
-	_cleanup_close_ int user_namespace = mount_idmap_namespace(context->config, request->mount, err);
+	_cleanup_close_ int user_namespace = mount_idmap_namespace(
+		context->arena, context->config, request->mount, request->options.idmap_words, err);
 
 	if (user_namespace < 0)
 		return error_wrap(err, "mounts[%zu]", request->index);

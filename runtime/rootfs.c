@@ -126,11 +126,13 @@ int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 			return -1;
 		}
 	}
+	devices_make_outside(context);
 	return 0;
 }
 
 void rootfs_close_sources(struct rootfs_context *context)
 {
+	devices_close(context);
 	for (size_t i = 0; context->requests && i < context->config->mounts.count; i++)
 		context->requests[i].source_fd = close_fd(context->requests[i].source_fd);
 	context->root_fd = close_fd(context->root_fd);

@@ -23,10 +23,11 @@ struct rootfs_context {
 	int root_fd; /* O_PATH of the mounted rootfs, set by rootfs_mount() */
 	struct arena *arena;
 	struct mount_request *requests; /* one per config->mounts, by rootfs_open_sources() */
+	int *devices;			/* one per linux.devices, by devices_make_outside(); or NULL */
 };
 
 /* In the parent, before clone: reads the mounts' options, and opens (open_tree) what the child could not, e.g. bind sources
- * under a directory that its user namespace cannot search, and id-mapped mounts. The fds are inherited. */
+ * under a directory that its user namespace cannot search, id-mapped mounts, and devices. The fds are inherited. */
 int rootfs_open_sources(struct rootfs_context *context, struct error *err);
 void rootfs_close_sources(struct rootfs_context *context);
 

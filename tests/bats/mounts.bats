@@ -446,6 +446,26 @@ idmapped_source() {
 	[ "$(stat -c '%u %g' "$WORK/source/new")" = '0 0' ]
 }
 
+@test "id-mapped mounts with mappings in an option, absolute and relative to the container's" {
+	idmapped_source
+	make_bundle
+	bind /x 'idmap=uids=1000-5000-1#1001-7000-1;gids=1000-6000-2'
+	inside 'stat -c "%u %g" /x/mine /x/theirs'
+	is $'5000 6000\n7000 6001'
+	make_bundle '.linux.namespaces += [{"type": "user"}] |
+		.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+	chown 100000:100000 "$BUNDLE/rootfs"
+	bind /x 'idmap=uids=@1000-33-1;gids=@1000-44-1'
+	inside 'stat -c "%u %g" /x/mine'
+	is '33 44'
+	for words in 'idmap=uids=1' 'idmap=uids=0-1-2' 'idmap=uids=0-1-2;gids=0-1-x' 'idmap=users=0-1-2' 'ridmap=uids=@0-99999-1;gids=0-0-1'; do
+		make_bundle '.linux.namespaces += [{"type": "user"}] |
+			.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+		bind /x "$words"
+		refuses 'idmap'
+	done
+}
+
 @test "id-mapped mounts that cannot be: no mappings, not a bind mount, not privileged" {
 	idmapped_source
 	make_bundle
