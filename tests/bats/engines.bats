@@ -1,118 +1,18 @@
-# fence under engines (podman), with and without a policy, and bundles that fence exports under other runtimes. All in a
-# network namespace that plays the host, with an image store of the test's own.
+# Policies under an engine (podman), and bundles that fence exports under other runtimes. What podman itself can do is in podman.bats.
 load helpers
+load podman
 
 setup() {
-	common_setup
-	host_namespace
-	private_etc
-	ENGINE=$TEST_DIR/podman
-	mkdir "$ENGINE"
-	# Hard limits can't be raised without CAP_SYS_RESOURCE, which a root in a container or CI may lack: podman asks for a million.
-	cat >"$TEST_DIR/containers.conf" <<-'EOT'
-		[containers]
-		default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-	EOT
-	export CONTAINERS_CONF=$TEST_DIR/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
-	mkdir "$TEST_DIR/image"
-	busybox_root "$TEST_DIR/image"
-	PODMAN=(podman --root "$ENGINE/root" --runroot "$ENGINE/runroot" --tmpdir "$ENGINE/tmp" --events-backend none
-		--network-config-dir "$ENGINE/networks" --cgroup-manager cgroupfs --runtime "$FENCE")
-	tar -C "$TEST_DIR/image" -c . | in_host "${PODMAN[@]}" import - busybox:latest >/dev/null 2>&1
+	engine_setup
 }
 
 teardown() {
-	podman rm --all --force --time 0 >/dev/null 2>&1 || true
-	in_host sh -c 'mountpoint -q "$1/root/overlay" && umount "$1/root/overlay"' sh "$ENGINE" || true
-	common_teardown
-}
-
-podman() {
-	in_host "${PODMAN[@]}" "$@" </dev/null
-}
-
-podman_on_a_terminal() {
-	on_a_terminal in_host "${PODMAN[@]}" "$@"
+	engine_teardown
 }
 
 # node_policy NAME <JSON: what an annotation may name.
 node_policy() {
 	host_file "/etc/fence/policies/$1.json"
-}
-
-@test "podman run: output, status, user, environment, volumes, read-only" {
-	runs podman run --rm --network none busybox echo 'a b'
-	is 'a b'
-	exits 7 podman run --rm --network none busybox sh -c 'exit 7'
-	exits 127 podman run --rm --network none busybox no-such-command
-	exits 126 podman run --rm --network none busybox /etc
-	exits 137 podman run --rm --network none busybox sh -c 'sh -c "kill -KILL \$\$"; exit $?'
-	mkdir volume
-	runs podman run --rm --network none --user 12:34 --env A=b --volume "$PWD/volume:/volume" --read-only --workdir /tmp \
-		busybox sh -c 'id -u; id -g; echo $A; touch /volume/x 2>&1; touch /x; pwd'
-	[ "${lines[0]} ${lines[1]} ${lines[2]}" = '12 34 b' ]
-	has 'Read-only file system'
-	has /tmp
-	assert_nothing_left
-}
-
-@test "podman run -it: a terminal" {
-	runs podman_on_a_terminal run --rm -it --network none busybox sh -c 'tty; test -t 0 && echo terminal'
-	has /dev/pts/0
-	has terminal
-}
-
-@test "podman create, start, exec, ps, logs, stop, rm" {
-	runs podman run --detach --name "$ID" --network none busybox sh -c 'trap "echo bye; exit 3" TERM; echo up; while :; do sleep 0.1; done'
-	wait_until eval '[ "$(podman logs "$ID")" = up ]'
-	runs podman exec "$ID" sh -c 'cat /proc/1/comm; echo inside'
-	has inside
-	exits 9 podman exec "$ID" sh -c 'exit 9'
-	exits 127 podman exec "$ID" no-such-command
-	runs podman exec --user 5:6 --workdir /tmp --env X=y "$ID" sh -c 'id -u; pwd; echo $X'
-	is $'5\n/tmp\ny'
-	runs podman_on_a_terminal exec -it "$ID" tty
-	has /dev/pts/
-	runs podman ps --format '{{.Names}}'
-	is "$ID"
-	runs podman stop --time 10 "$ID"
-	runs podman inspect --format '{{.State.ExitCode}} {{.State.Status}}' "$ID"
-	is '3 exited'
-	runs podman logs "$ID"
-	has bye
-	runs podman start "$ID"
-	runs podman kill --signal KILL "$ID"
-	runs podman wait "$ID"
-	is 137
-	runs podman rm "$ID"
-	assert_nothing_left
-}
-
-@test "podman's bridge: out, in by a published port, and between containers" {
-	start_web 203.0.113.7 80
-	runs podman run --rm busybox sh -c 'ip -o address show dev eth0 && wget -q -O - http://203.0.113.7/'
-	has 'the page'
-	runs podman run --detach --name "$ID" --publish 127.0.0.1:8080:80 busybox sh -c 'echo inner >index.html; exec httpd -f -p 80'
-	wait_until in_host curl -sf --max-time 5 -o /dev/null "http://127.0.0.1:8080/"
-	runs podman rm --force --time 0 "$ID"
-	assert_nothing_left
-}
-
-@test "podman: limits, capabilities, seccomp, devices, tmpfs, init" {
-	runs podman run --rm --network none --memory 64m --pids-limit 50 --cpus 0.5 busybox sh -c \
-		'cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || cat /sys/fs/cgroup/memory.max'
-	is 67108864
-	runs podman run --rm --network none --cap-drop all --cap-add net_raw busybox grep CapEff /proc/self/status
-	has 0000000000002000
-	runs podman run --rm --network none busybox grep Seccomp: /proc/self/status
-	has 2
-	runs podman run --rm --network none --security-opt seccomp=unconfined busybox grep Seccomp: /proc/self/status
-	has 0
-	runs podman run --rm --network none --device /dev/null:/dev/nothing --tmpfs /scratch:size=1m busybox sh -c \
-		'echo x >/dev/nothing && df /scratch | tail -n 1'
-	has 1024
-	runs podman run --rm --network none --sysctl net.ipv4.ip_forward=1 --hostname box busybox sh -c 'hostname; cat /proc/sys/net/ipv4/ip_forward'
-	is $'box\n1'
 }
 
 @test "without an annotation and without a node policy, a container is podman's own affair" {
