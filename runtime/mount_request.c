@@ -137,8 +137,11 @@ static int copy_symlink(
 	_cleanup_close_ int parent = -1;
 
 	*copied = readlink(mount_request_source(context, request), target, sizeof(target) - 1) >= 0;
-	if (!*copied)
+	if (!*copied && errno == EINVAL)
 		return 0;
+	if (!*copied)
+		return error_set(err, errno, "mounts[%zu].source: cannot read the symbolic link %s",
+			request->index, mount_request_source(context, request));
 	parent = path_make_parent_in_root(context->root_fd, destination, &name, err);
 	if (parent < 0)
 		return error_wrap(err, "mounts[%zu].destination", request->index);

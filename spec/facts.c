@@ -135,7 +135,7 @@ static int list_root(struct arena *arena, struct top_level *found, struct error 
 
 	if (!root)
 		return error_set(err, errno, "cannot list /");
-	while ((entry = readdir(root))) {
+	while (errno = 0, (entry = readdir(root))) {
 		const char *path = arena_printf(arena, "/%s", entry->d_name);
 		bool directory = entry->d_type == DT_DIR;
 		size_t i = 0;
@@ -153,6 +153,8 @@ static int list_root(struct arena *arena, struct top_level *found, struct error 
 		else
 			string_list_add(arena, &found->covered, path);
 	}
+	if (errno)
+		return error_set(err, errno, "cannot list /");
 	found->has_mount_points = present == MOUNTED && !odd;
 	return 0;
 }
@@ -212,6 +214,8 @@ static int add_resolved(struct gatherer *gatherer, const char *path, const char 
 	resolve_path(gatherer, path, true, &fact);
 	if (kind == LIST_ALLOWS && strcmp(fact.path, "/") == 0)
 		return gather_top_level(gatherer, rule, list, err);
+	if (kind == LIST_DENIES)
+		take_locked_directory(gatherer, &fact);
 	if (fact.kind == PATH_MISSING && !fact.missing)
 		return 0; /* it cannot be reached, by the command no more than by us */
 	if (fact.kind == PATH_MISSING && kind == LIST_DENIES && !can_be_made(gatherer, &fact))
@@ -246,7 +250,7 @@ static bool opens_too_much(struct gatherer *gatherer, const char *rule, const ch
 static int gather_rule(struct gatherer *gatherer, const char *rule, enum list_kind kind,
 	struct path_facts *list, struct error *err)
 {
-	struct string_list matches = { 0 };
+	struct string_list matches = { 0 }, locked = { 0 };
 	bool directory;
 	const char *stripped = strip_tail(gatherer, rule, &directory);
 	const char *pattern = absolute(gatherer, stripped);
@@ -259,10 +263,15 @@ static int gather_rule(struct gatherer *gatherer, const char *rule, enum list_ki
 	if (kind == LIST_ALLOWS && opens_too_much(gatherer, stripped, pattern))
 		return 0;
 	/* A file whose name happens to look like a pattern ("[id].tsx") is that file. */
-	if (!glob_is_pattern(pattern) || path_exists(pattern))
+	if (!glob_is_pattern(pattern) || path_exists(gatherer, pattern))
 		return add_resolved(gatherer, pattern, rule, directory, kind, list, err);
-	if (glob_expand(gatherer->arena, pattern, &matches, err) < 0)
+	if (glob_expand(gatherer->arena, pattern, &matches, &locked, err) < 0)
 		return error_wrap(err, "the pattern \"%s\"", rule);
+	/* What may not be searched may hold what is meant. The caller, being the owner, could open it. */
+	for (size_t i = 0; kind == LIST_DENIES && i < locked.count; i++)
+		if (is_own(gatherer, locked.items[i]) &&
+			add_resolved(gatherer, locked.items[i], rule, true, kind, list, err) < 0)
+			return -1;
 	for (size_t i = 0; i < matches.count; i++)
 		if (add_resolved(gatherer, matches.items[i], rule, directory, kind, list, err) < 0)
 			return -1;
@@ -337,7 +346,7 @@ static void gather_place(struct gatherer *gatherer, const struct invocation *inv
 int facts_gather(struct arena *arena, const struct policy *policy, const struct invocation *invocation,
 	struct facts *facts, struct error *err)
 {
-	struct gatherer gatherer = { .arena = arena, .facts = facts };
+	struct gatherer gatherer = { .arena = arena, .facts = facts, .err = err };
 	const struct optional_bool *deny_read = &policy->filesystem->default_deny_read;
 	bool strict = policy->filesystem->strict_deny_read.value;
 
@@ -359,8 +368,10 @@ int facts_gather(struct arena *arena, const struct policy *policy, const struct 
 	for (size_t i = 0; i < ARRAY_SIZE(system_secrets); i++)
 		if (access(system_secrets[i], R_OK) == 0)
 			gather_builtin(&gatherer, &system_secrets[i], 1, &facts->secrets);
+		else
+			note_fault(&gatherer, errno, system_secrets[i]);
 	gather_protected(&gatherer, policy);
 	resolve_path(&gatherer, "/etc/resolv.conf", true, &facts->resolv_conf);
 	facts->tun = access("/dev/net/tun", R_OK | W_OK) == 0;
-	return 0;
+	return gatherer.failed ? -1 : 0;
 }

@@ -28,6 +28,7 @@ struct path_fact {
 	const char *path; /* absolute, every symbolic link resolved */
 	enum path_kind kind;
 	const char *missing;   /* the first part of `path` that does not exist; NULL if it exists */
+	const char *locked;    /* the directory that may not be searched, which is why it counts as missing */
 	bool directory_wanted; /* of a missing path: it is meant to be a directory */
 	const char
 		*content; /* of a missing file: what has to be read there while it is kept from being made */

@@ -6,7 +6,9 @@
 struct gatherer {
 	struct arena *arena;
 	struct facts *facts; /* being filled */
-	size_t entries;	     /* seen by the search for protected files */
+	struct error *err;   /* the first fault: of note_fault() */
+	bool failed;
+	size_t entries; /* seen by the search for protected files */
 	struct string_list
 		directories;	  /* met by resolve_path(): no links, so they need not be looked at again */
 	const char *asked_parent; /* can_be_made(): the last answer */
@@ -16,10 +18,16 @@ struct gatherer {
 /* facts_resolve.c: the canonical form of an absolute path, whether it exists or not; the links on the way are kept. Where `follow` is
  * false a link at the end stays one. */
 void resolve_path(struct gatherer *gatherer, const char *path, bool follow, struct path_fact *fact);
-bool path_exists(const char *path);
+bool path_exists(struct gatherer *gatherer, const char *path);
+
+/* What could not be looked at might have to be protected. That a path leads nowhere, or may not be followed, is no fault. */
+void note_fault(struct gatherer *gatherer, int number, const char *path);
+/* `fact` leads through a directory that may not be searched: if the caller could give itself the right, that directory stands for all
+ * in it from now on. */
+bool take_locked_directory(struct gatherer *gatherer, struct path_fact *fact);
+bool is_own(struct gatherer *gatherer, const char *path); /* the caller's */
 bool can_be_made(
 	struct gatherer *gatherer, const struct path_fact *fact); /* of a missing path: by the caller */
-void keep_readable(struct path_facts *list);			  /* drops what the caller cannot read */
 
 /* facts_protected.c */
 void gather_protected(struct gatherer *gatherer, const struct policy *policy);

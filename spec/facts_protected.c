@@ -74,7 +74,7 @@ static struct path_fact *add(struct gatherer *gatherer, struct path_facts *list,
 
 /* An empty file or directory may be the placeholder of another fence, and vanish with it before it is mounted. An empty mask does as
  * well for it as for what is missing. */
-static bool holds_nothing(const struct path_fact *fact)
+static bool holds_nothing(struct gatherer *gatherer, const struct path_fact *fact)
 {
 	_cleanup_closedir_ DIR *stream = NULL;
 	struct dirent *entry;
@@ -82,8 +82,13 @@ static bool holds_nothing(const struct path_fact *fact)
 
 	if (fact->kind == PATH_FILE)
 		return lstat(fact->path, &status) == 0 && status.st_size == 0;
-	if (fact->kind != PATH_DIRECTORY || !(stream = opendir(fact->path)))
+	if (fact->kind != PATH_DIRECTORY)
 		return false;
+	stream = opendir(fact->path);
+	if (!stream) {
+		note_fault(gatherer, errno, fact->path);
+		return false;
+	}
 	while ((entry = readdir(stream)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
 			return false;
@@ -98,11 +103,16 @@ static enum path_kind protect(struct gatherer *gatherer, const char *path, bool 
 	struct path_fact itself, target;
 
 	resolve_path(gatherer, path, false, &itself);
+	if (take_locked_directory(gatherer, &itself)) {
+		itself.rule = path;
+		add(gatherer, protected, itself);
+		return PATH_MISSING;
+	}
 	itself.rule = target.rule = path;
 	if (itself.kind == PATH_MISSING && (!at_top || !itself.missing || !can_be_made(gatherer, &itself)))
 		return PATH_MISSING;
 	itself.directory_wanted = itself.kind == PATH_MISSING ? directory : itself.kind == PATH_DIRECTORY;
-	if (holds_nothing(&itself)) {
+	if (holds_nothing(gatherer, &itself)) {
 		itself.kind = PATH_MISSING;
 		itself.missing = itself.path;
 	}
@@ -114,6 +124,15 @@ static enum path_kind protect(struct gatherer *gatherer, const char *path, bool 
 	target.directory_wanted = directory;
 	add(gatherer, protected, target);
 	return target.kind;
+}
+
+/* What lies in a directory that cannot be listed, which its owner can make listable again, is not known: it stays as it is. */
+static void protect_unlisted(struct gatherer *gatherer, const char *directory)
+{
+	if (errno == EACCES && is_own(gatherer, directory))
+		protect(gatherer, directory, true, false);
+	else
+		note_fault(gatherer, errno, directory);
 }
 
 static void pin(struct gatherer *gatherer, const char *path)
@@ -139,7 +158,12 @@ static const char *read_line(struct gatherer *gatherer, const char *path, const 
 	char line[PATH_MAX + 16];
 	size_t length = strlen(prefix);
 
-	if (!file || !fgets(line, sizeof(line), file) || strncmp(line, prefix, length) != 0)
+	if (!file || !fgets(line, sizeof(line), file)) {
+		if (!file || ferror(file))
+			note_fault(gatherer, errno, path);
+		return NULL;
+	}
+	if (strncmp(line, prefix, length) != 0)
 		return NULL;
 	line[strcspn(line, "\r\n")] = '\0';
 	return arena_strdup(gatherer->arena, line + length);
@@ -159,6 +183,8 @@ static void protect_commondir(struct gatherer *gatherer, const char *directory)
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, false, &fact);
+	if (fact.locked)
+		return; /* as the hooks in it are, see protect() */
 	text = fact.kind == PATH_FILE ? read_line(gatherer, path, "") : NULL;
 	if (text && strcmp(text, ".") == 0) { /* another fence's placeholder, which can vanish */
 		fact.kind = PATH_MISSING;
@@ -168,7 +194,7 @@ static void protect_commondir(struct gatherer *gatherer, const char *directory)
 		protect(gatherer, path, false, false);
 		return;
 	}
-	if (!text && !can_be_made(gatherer, &fact))
+	if (!fact.missing || (!text && !can_be_made(gatherer, &fact)))
 		return;
 	fact.rule = path;
 	fact.content = here;
@@ -194,12 +220,14 @@ static void protect_modules(
 	_cleanup_closedir_ DIR *stream = opendir(modules);
 	struct dirent *entry;
 
+	if (!stream)
+		protect_unlisted(gatherer, modules);
 	while (stream && depth && (entry = readdir(stream)) && ++gatherer->entries < ENTRIES_MAX) {
 		const char *path = below(gatherer, modules, entry->d_name);
 
 		if (*entry->d_name == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
 			continue;
-		if (!path_exists(below(gatherer, path, "HEAD"))) {
+		if (!path_exists(gatherer, below(gatherer, path, "HEAD"))) {
 			protect_modules(gatherer, path, allow_config, depth - 1);
 			continue;
 		}
@@ -263,7 +291,7 @@ static void protect_git(struct gatherer *gatherer, const char *directory, bool a
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, true, &fact);
-	if (fact.kind != PATH_DIRECTORY || holds_nothing(&fact)) {
+	if (fact.kind != PATH_DIRECTORY || holds_nothing(gatherer, &fact)) {
 		/* Missing: an empty directory will be in its place, which git does not take for a repository. */
 		if (protect(gatherer, path, true, at_top) == PATH_FILE)
 			protect_git_file(gatherer, path, directory, allow_config);
@@ -284,7 +312,7 @@ static void protect_inner(struct gatherer *gatherer, const char *path, const cha
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, true, &fact);
-	if (fact.kind != PATH_DIRECTORY || holds_nothing(&fact)) {
+	if (fact.kind != PATH_DIRECTORY || holds_nothing(gatherer, &fact)) {
 		protect(gatherer, path, true, at_top);
 		return;
 	}
@@ -366,10 +394,11 @@ static void search_directory(const struct search *search, const char *directory,
 	struct dirent *entry;
 
 	if (!stream) {
+		protect_unlisted(gatherer, directory);
 		close_fd(fd);
 		return;
 	}
-	while ((entry = readdir(stream))) {
+	while (errno = 0, (entry = readdir(stream))) {
 		if (++gatherer->entries > ENTRIES_MAX)
 			return;
 		look_at(search, directory, entry->d_name, depth);
@@ -377,6 +406,8 @@ static void search_directory(const struct search *search, const char *directory,
 			!one_of(never_searched, ARRAY_SIZE(never_searched), entry->d_name))
 			search_directory(search, below(gatherer, directory, entry->d_name), depth + 1);
 	}
+	if (errno)
+		note_fault(gatherer, errno, directory);
 }
 
 void gather_protected(struct gatherer *gatherer, const struct policy *policy)

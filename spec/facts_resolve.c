@@ -26,11 +26,47 @@ bool path_is_within(const char *path, const char *directory)
 	return strncmp(path, directory, length) == 0 && (!path[length] || path[length] == '/');
 }
 
-bool path_exists(const char *path)
+void note_fault(struct gatherer *gatherer, int number, const char *path)
+{
+	/* The last two are of a network or FUSE file system that is gone. */
+	static const int expected[] = { ENOENT, ENOTDIR, EACCES, ELOOP, ENAMETOOLONG, ENOTCONN, ESTALE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		if (number == expected[i])
+			return;
+	if (!gatherer->failed)
+		error_set(gatherer->err, number, "cannot look at %s", path);
+	gatherer->failed = true;
+}
+
+bool path_exists(struct gatherer *gatherer, const char *path)
 {
 	struct stat status;
 
-	return lstat(path, &status) == 0;
+	if (lstat(path, &status) == 0)
+		return true;
+	note_fault(gatherer, errno, path);
+	return false;
+}
+
+bool is_own(struct gatherer *gatherer, const char *path)
+{
+	struct stat status;
+
+	if (stat(path, &status) == 0)
+		return status.st_uid == geteuid();
+	note_fault(gatherer, errno, path);
+	return false;
+}
+
+bool take_locked_directory(struct gatherer *gatherer, struct path_fact *fact)
+{
+	if (!fact->locked || !is_own(gatherer, fact->locked))
+		return false;
+	*fact = (struct path_fact){
+		.path = fact->locked, .kind = PATH_DIRECTORY, .directory_wanted = true, .links = fact->links
+	};
+	return true;
 }
 
 bool can_be_made(struct gatherer *gatherer, const struct path_fact *fact)
@@ -39,14 +75,17 @@ bool can_be_made(struct gatherer *gatherer, const struct path_fact *fact)
 	const char *parent = slash == fact->missing ? "/"
 						    : arena_strndup(gatherer->arena, fact->missing,
 							      (size_t)(slash - fact->missing));
-	struct stat status;
 
 	if (gatherer->asked_parent && strcmp(gatherer->asked_parent, parent) == 0)
 		return gatherer->parent_writable;
 	gatherer->asked_parent = parent;
+	gatherer->parent_writable = access(parent, W_OK) == 0;
+	if (gatherer->parent_writable)
+		return true;
+	if (errno != EROFS)
+		note_fault(gatherer, errno, parent);
 	/* An owner can give itself the right. */
-	gatherer->parent_writable =
-		access(parent, W_OK) == 0 || (stat(parent, &status) == 0 && status.st_uid == geteuid());
+	gatherer->parent_writable = is_own(gatherer, parent);
 	return gatherer->parent_writable;
 }
 
@@ -102,6 +141,8 @@ static void follow(struct resolution *resolution, const char *path)
 	char target[PATH_MAX];
 	ssize_t length = readlink(path, target, sizeof(target) - 1);
 
+	if (length < 0)
+		note_fault(resolution->gatherer, errno, path);
 	if (length <= 0 || ++resolution->links > LINKS_MAX) {
 		finish_missing(resolution, NULL);
 		resolution->done = path;
@@ -133,6 +174,9 @@ static void step(struct resolution *resolution, const char *name, bool last, boo
 		return;
 	}
 	if (lstat(path, &status) < 0) {
+		note_fault(resolution->gatherer, errno, path);
+		if (errno == EACCES)
+			fact->locked = *resolution->done ? resolution->done : "/";
 		finish_missing(resolution, errno == ENOENT ? path : NULL);
 	} else if (S_ISLNK(status.st_mode) && (!last || follow_last)) {
 		follow(resolution, path);

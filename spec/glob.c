@@ -2,6 +2,7 @@
 #include "spec/glob.h"
 
 #include "spec/cleanup.h"
+#include "spec/policy.h"
 
 #include <fcntl.h>
 #include <string.h>
@@ -72,7 +73,7 @@ bool glob_match(const char *pattern, const char *text)
 
 struct search {
 	struct arena *arena;
-	struct string_list *paths;
+	struct string_list *paths, *locked;
 	size_t entries; /* seen so far */
 	struct error *err;
 };
@@ -96,12 +97,8 @@ static int found(struct search *search, const char *path, const char *pattern)
 
 	if (*pattern)
 		return search_below(search, path, pattern);
-	if (lstat(path, &status) == 0) {
-		const char **slot = arena_push(
-			search->arena, &search->paths->items, &search->paths->count, sizeof(*slot));
-
-		*slot = path;
-	}
+	if (lstat(path, &status) == 0)
+		string_list_add(search->arena, search->paths, path);
 	return 0;
 }
 
@@ -114,6 +111,17 @@ static bool is_directory(int fd, const struct dirent *entry)
 	return fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
 }
 
+/* Half an answer would be worse than none. But it may be gone, be no directory, or of a network or FUSE file system that is gone. */
+static int cannot_search(struct search *search, const char *directory)
+{
+	if (errno == EACCES && search->locked)
+		string_list_add(search->arena, search->locked, directory);
+	if (errno == EACCES || errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENOTCONN ||
+		errno == ESTALE)
+		return 0;
+	return error_set(search->err, errno, "cannot list %s", *directory ? directory : "/");
+}
+
 /* Each entry that matches `name`, a pattern; with name NULL each directory, where `pattern` ("**" first) is tried again. */
 static int search_entries(struct search *search, const char *directory, const char *name, const char *pattern)
 {
@@ -124,9 +132,9 @@ static int search_entries(struct search *search, const char *directory, const ch
 	stream = fd < 0 ? NULL : fdopendir(fd);
 	if (!stream) {
 		close_fd(fd);
-		return 0;
+		return cannot_search(search, directory);
 	}
-	while ((entry = readdir(stream))) {
+	while (errno = 0, (entry = readdir(stream))) {
 		const char *path;
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -143,7 +151,7 @@ static int search_entries(struct search *search, const char *directory, const ch
 		if (found(search, path, pattern) < 0)
 			return -1;
 	}
-	return 0;
+	return errno ? error_set(search->err, errno, "cannot list %s", directory) : 0;
 }
 
 /* `directory` is "" for the root. */
@@ -174,7 +182,10 @@ int glob_expand_below(struct arena *arena, const char *directory, const char *pa
 	return search_below(&search, directory, pattern + strspn(pattern, "/"));
 }
 
-int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths, struct error *err)
+int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths,
+	struct string_list *locked, struct error *err)
 {
-	return glob_expand_below(arena, "", pattern, paths, err);
+	struct search search = { .arena = arena, .paths = paths, .locked = locked, .err = err };
+
+	return search_below(&search, "", pattern + strspn(pattern, "/"));
 }

@@ -12,7 +12,9 @@ bool glob_match(const char *pattern, const char *text); /* one name; "/" is a ch
 /* Appends the paths that exist and match the absolute `pattern`. Looks at no more than GLOB_ENTRIES_MAX names, and fails beyond:
  * half an answer could leave a secret readable. */
 enum { GLOB_ENTRIES_MAX = 500000 };
-int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths, struct error *err);
+/* `locked` gets the directories that may not be read; NULL: no matter. */
+int glob_expand(struct arena *arena, const char *pattern, struct string_list *paths,
+	struct string_list *locked, struct error *err);
 
 /* The same below `directory`, whose name is not a pattern. */
 int glob_expand_below(struct arena *arena, const char *directory, const char *pattern,

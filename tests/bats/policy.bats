@@ -249,6 +249,22 @@ own_mounts() {
 	done
 }
 
+@test "what a command locks, by taking its own rights to a directory away, stays closed to the next one" {
+	become user
+	git init -q .
+	git init -q sub
+	mkdir secret
+	echo secret | tee secret/key.pem >secret/named
+	give .
+	policy '{ "filesystem": { "allowWrite": ["."], "denyRead": ["secret/named", "**/*.pem"] } }'
+	runs fenced chmod 000 .git sub secret
+	runs fenced sh -c 'chmod 755 .git sub secret; echo evil >>.git/config; echo evil >>sub/.git/config; echo evil >.git/hooks/pre-commit
+		mkdir -p sub/.git/hooks; echo evil >sub/.git/hooks/pre-commit; cat secret/*; true'
+	hasnt $'\nsecret'
+	chmod 755 .git sub secret
+	! grep -r evil .git sub
+}
+
 @test "patterns: ** anywhere, names that look like patterns, everything below a directory" {
 	mkdir -p app/pages deep/x/y/z tree/inner
 	echo secret | tee app/pages/one.key deep/x/y/z/two.key tree/inner/three 'app/[id].tsx' app/i.tsx >/dev/null
