@@ -5,6 +5,7 @@
 #   make check      all tests
 #   make conformance   real programs inside that come in large packages, and a connection that is idle for ten minutes
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
+#   make check-faults  each system call fails in its turn, with all of them: the drill of which `make check` runs a sample
 #   make bench      medians and ratios against crun (CRUN=PATH: another), runc, bubblewrap and a direct connection; a soak
 #   make bench-net  what the relay carries, against a SOCKS-aware client; PEERS=DIR with hev-socks5-tunnel, tun2socks
 #   make install    DESTDIR= PREFIX=/usr/local
@@ -89,6 +90,11 @@ conformance:
 	@IDLE_SECONDS=600 BATS_TEST_TIMEOUT=1500 FENCE=$(abspath $(BUILD)/fence) contrib/check tests/conformance/large_programs.bats \
 		tests/bats/programs.bats
 
+check-faults:
+	@contrib/setup build check
+	@$(MAKE) --no-print-directory all
+	@FAULTS=all BATS_TEST_TIMEOUT=3600 FENCE=$(abspath $(BUILD)/fence) contrib/check tests/bats/faults.bats
+
 bench:
 	@contrib/setup build bench
 	@$(MAKE) --no-print-directory all
@@ -113,4 +119,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check conformance fuzz bench bench-net install format format-check clean
+.PHONY: all run check check-faults conformance fuzz bench bench-net install format format-check clean

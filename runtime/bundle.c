@@ -144,21 +144,24 @@ static int remove_contents(int fd, dev_t device, struct error *err)
 
 		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
 			continue;
-		/* Most directories are empty. */
+		/* Most directories are empty. Two may remove it at once: the watcher of a supervisor that was killed, and `delete`. */
 		if (unlinkat(dirfd(directory), entry->d_name, entry->d_type == DT_DIR ? AT_REMOVEDIR : 0) ==
-			0)
+				0 ||
+			errno == ENOENT)
 			continue;
 		if (errno != EISDIR && errno != EPERM && errno != ENOTEMPTY)
 			return error_set(err, errno, "cannot remove %s", entry->d_name);
 		child = openat(
 			dirfd(directory), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (child < 0 && errno == ENOENT)
+			continue;
 		if (child < 0 || fstat(child, &status) < 0)
 			return error_set(err, errno, "cannot open %s to remove it", entry->d_name);
 		if (status.st_dev != device)
 			return error_set(err, EBUSY, "%s is a mount point", entry->d_name);
 		if (remove_contents(steal_fd(&child), device, err) < 0)
 			return error_wrap(err, "%s", entry->d_name);
-		if (unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR) < 0)
+		if (unlinkat(dirfd(directory), entry->d_name, AT_REMOVEDIR) < 0 && errno != ENOENT)
 			return error_set(err, errno, "cannot remove the directory %s", entry->d_name);
 	}
 	return 0;

@@ -174,12 +174,12 @@ bool capabilities_not_ambient(const struct oci_capabilities *capabilities, char 
 	return list.used > 0;
 }
 
-/* One that is not there needs no privilege to stay away, and one that the kernel does not know needs nothing. */
+/* One that is not there needs no privilege to stay away, and one that the kernel does not know cannot be read either. */
 static int drop_bounding(size_t number)
 {
-	if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0 || errno == EINVAL)
+	if (prctl(PR_CAPBSET_DROP, number, 0, 0, 0) == 0)
 		return 0;
-	return prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 0 ? 0 : -1;
+	return prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1 ? -1 : 0;
 }
 
 int capabilities_drop_bounding(const struct oci_capabilities *capabilities, struct error *err)

@@ -170,19 +170,24 @@ static int wait_for_execution(const struct existing *existing, int fifo, struct 
 	return 0;
 }
 
-static void kill_and_wait(const struct existing *existing)
+static int kill_and_wait(const struct existing *existing, struct error *err)
 {
 	_cleanup_close_ int pidfd = state_pidfd(existing->state);
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 
-	if (pidfd < 0)
-		return;
-	pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+	if (pidfd < 0 && errno == ESRCH)
+		return 0;
+	if (pidfd < 0 || (pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH))
+		return error_set(err, errno, "cannot kill the container's first process, %lld",
+			(long long)existing->state->pid.value);
 	/* A frozen process takes its death only when it is thawed. */
-	if (existing->cgroup && existing->status == CONTAINER_PAUSED)
-		cgroup_freeze(existing->cgroup, false, NULL);
-	while (poll(&poll_fd, 1, -1) < 0 && errno == EINTR)
-		;
+	if (existing->cgroup && existing->status == CONTAINER_PAUSED &&
+		cgroup_freeze(existing->cgroup, false, err) < 0)
+		return -1;
+	while (poll(&poll_fd, 1, -1) < 0)
+		if (errno != EINTR)
+			return error_set(err, errno, "cannot wait for the container's end");
+	return 0;
 }
 
 int container_start(struct arena *arena, const char *root, const char *id, struct error *err)
@@ -203,7 +208,7 @@ int container_start(struct arena *arena, const char *root, const char *id, struc
 		return -1;
 	if (run_poststart(existing.state, existing.config, err) == 0)
 		return 0;
-	kill_and_wait(&existing);
+	kill_and_wait(&existing, NULL);
 	return -1;
 }
 
@@ -245,20 +250,31 @@ int container_kill(
 	return 0;
 }
 
-/* What a create that was killed has left: no state, or one that says less. */
+/* A create that was killed may have left no state, and then neither a process nor a cgroup; and half of a config, and then no
+ * hook has run. What is there and cannot be read may name all of that. */
+static bool was_not_written(const struct error *err)
+{
+	return err->number == 0 || err->number == ENOENT;
+}
+
 static int delete_by_force(
 	struct arena *arena, const char *root, const char *id, struct existing *existing, struct error *err)
 {
 	if (state_open(arena, root, id, &existing->directory, err) < 0)
 		return err->number == ENOENT ? 0 : -1;
-	if (state_load(arena, &existing->directory, &existing->state, NULL) < 0)
-		return removal_run(arena, &existing->directory, NULL, NULL, NULL, err);
+	if (state_load(arena, &existing->directory, &existing->state, err) < 0)
+		return was_not_written(err) ? removal_run(arena, &existing->directory, NULL, NULL, NULL, err)
+					    : -1;
 	if (state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
 		return -1;
 	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);
-	kill_and_wait(existing);
-	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, NULL) < 0)
+	if (kill_and_wait(existing, err) < 0)
+		return -1;
+	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, err) < 0) {
+		if (!was_not_written(err))
+			return -1;
 		existing->config = NULL;
+	}
 	return removal_run(
 		arena, &existing->directory, existing->state, existing->cgroup, existing->config, err);
 }

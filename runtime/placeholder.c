@@ -89,13 +89,21 @@ static int open_parent(struct registry *registry, const char *path, const char *
 	return registry->parent;
 }
 
-/* What is at `path`: false where there is nothing. */
-static bool look(struct registry *registry, const char *path, struct stat *status)
+/* Nothing is there, or no longer what was when the config was compiled. */
+static bool leads_nowhere(int number)
+{
+	return number == ENOENT || number == ENOTDIR || number == ELOOP;
+}
+
+/* 1: `status` is of what is at `path`; 0: there is nothing. */
+static int look(struct registry *registry, const char *path, struct stat *status, struct error *err)
 {
 	const char *name;
 	int parent = open_parent(registry, path, &name);
 
-	return parent >= 0 && fstatat(parent, name, status, AT_SYMLINK_NOFOLLOW) == 0;
+	if (parent >= 0 && fstatat(parent, name, status, AT_SYMLINK_NOFOLLOW) == 0)
+		return 1;
+	return leads_nowhere(errno) ? 0 : error_set(err, errno, "cannot look for a placeholder at %s", path);
 }
 
 static bool holds(const struct json *entry, const char *id)
@@ -108,13 +116,15 @@ static bool holds(const struct json *entry, const char *id)
 	return false;
 }
 
-static void claim_one(struct registry *registry, const char *path, struct json *content, const char *id)
+static int claim_one(
+	struct registry *registry, const char *path, struct json *content, const char *id, struct error *err)
 {
 	struct json *entry = json_get(registry->tree, path);
 	struct stat status;
+	int there = entry ? 0 : look(registry, path, &status, err);
 
-	if (!entry && look(registry, path, &status))
-		return; /* not a placeholder: it is there by itself */
+	if (there)
+		return there < 0 ? -1 : 0; /* not a placeholder: it is there by itself */
 	if (!entry) {
 		entry = json_new_object(registry->arena);
 		json_set(registry->arena, entry, "holders", json_new_array(registry->arena));
@@ -123,14 +133,15 @@ static void claim_one(struct registry *registry, const char *path, struct json *
 		json_set(registry->arena, registry->tree, path, entry);
 	}
 	if (holds(entry, id))
-		return;
+		return 0;
 	json_append(registry->arena, json_get(entry, "holders"), json_new_string(registry->arena, id));
 	registry->changed = true;
+	return 0;
 }
 
 /* What a placeholder lies in may be another container's placeholder, or vanish with that before ours is made. */
-static void claim_with_parents(
-	struct registry *registry, const char *path, struct json *content, const char *id, const char **done)
+static int claim_with_parents(struct registry *registry, const char *path, struct json *content,
+	const char *id, const char **done, struct error *err)
 {
 	const char *last = strrchr(path, '/'), *slash;
 	size_t parents = (size_t)(last - path);
@@ -138,10 +149,11 @@ static void claim_with_parents(
 	/* Neighbours have the same parents. */
 	if (!*done || strncmp(*done, path, parents + 1) != 0 || strchr(*done + parents + 1, '/'))
 		for (slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/'))
-			claim_one(registry, arena_strndup(registry->arena, path, (size_t)(slash - path)),
-				NULL, id);
-	claim_one(registry, path, content, id);
+			if (claim_one(registry, arena_strndup(registry->arena, path, (size_t)(slash - path)),
+				    NULL, id, err) < 0)
+				return -1;
 	*done = path;
+	return claim_one(registry, path, content, id, err);
 }
 
 /* Under an engine the annotation can be a user's word, and what it names is removed in the end: it must be what this config mounts
@@ -193,7 +205,8 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 				"[%zu]: %s is not mounted over by this config, in a directory that it has "
 				"from the host; take it out",
 				i, path->string);
-		claim_with_parents(&registry, path->string, content, id, &done);
+		if (claim_with_parents(&registry, path->string, content, id, &done, err) < 0)
+			return -1;
 	}
 	return registry_save(&registry, err);
 }
@@ -227,14 +240,19 @@ int placeholders_identify(struct arena *arena, const char *root, const char *id,
 {
 	_cleanup_registry_ struct registry registry = { .root = -1, .parent = -1 };
 	struct stat status;
+	int there;
 
 	if (registry_open(&registry, arena, root, err) < 0)
 		return -1;
 	for (size_t i = 0; i < registry.tree->object.count; i++) {
 		struct json_member *member = &registry.tree->object.members[i];
 
-		if (!holds(member->value, id) || json_get(member->value, "inode") ||
-			!look(&registry, member->key, &status))
+		if (!holds(member->value, id) || json_get(member->value, "inode"))
+			continue;
+		there = look(&registry, member->key, &status, err);
+		if (there < 0)
+			return -1;
+		if (there == 0)
 			continue;
 		if (json_get(member->value, "content") &&
 			fill(&registry, member->key, json_get(member->value, "content")->string, &status,
@@ -246,39 +264,52 @@ int placeholders_identify(struct arena *arena, const char *root, const char *id,
 	return registry_save(&registry, err);
 }
 
-/* It is empty, or holds just what fill() put there. */
-static bool holds_only(int parent, const char *name, const struct stat *status, const struct json *content)
+/* 1: it is empty, or holds just what fill() put there. */
+static int holds_only(int parent, const char *name, const struct stat *status, const struct json *content)
 {
 	_cleanup_close_ int fd = -1;
 	char text[CONTENT_MAX + 1];
 	size_t length;
+	ssize_t got;
 
 	if (!status->st_size)
-		return true;
+		return 1;
 	length = content ? strlen(content->string) : 0;
 	if (!length || (size_t)status->st_size != length)
-		return false;
+		return 0;
 	fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	return fd >= 0 && read(fd, text, sizeof(text)) == (ssize_t)length &&
-	       memcmp(text, content->string, length) == 0;
+	got = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	if (got < 0)
+		return -1;
+	return got == (ssize_t)length && memcmp(text, content->string, length) == 0;
 }
 
 /* Only what is still the thing that was made: anything else has become somebody's. */
-static void remove_if_untouched(struct registry *registry, const char *path, const struct json *entry)
+static int remove_if_untouched(
+	struct registry *registry, const char *path, const struct json *entry, struct error *err)
 {
 	const struct json *inode = json_get(entry, "inode");
-	const char *name;
-	int parent = open_parent(registry, path, &name);
 	struct stat status;
+	const char *name;
+	int parent, result = look(registry, path, &status, err);
 
-	if (parent < 0 || fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
+	if (result <= 0)
+		return result;
 	if (inode && strcmp(inode->string, inode_text(registry->arena, &status)) != 0)
-		return;
-	if (S_ISDIR(status.st_mode))
-		unlinkat(parent, name, AT_REMOVEDIR);
-	else if (S_ISREG(status.st_mode) && holds_only(parent, name, &status, json_get(entry, "content")))
-		unlinkat(parent, name, 0);
+		return 0;
+	parent = open_parent(registry, path, &name);
+	if (S_ISDIR(status.st_mode)) {
+		result = unlinkat(parent, name, AT_REMOVEDIR);
+	} else {
+		result = S_ISREG(status.st_mode)
+				 ? holds_only(parent, name, &status, json_get(entry, "content"))
+				 : 0;
+		if (result > 0)
+			result = unlinkat(parent, name, 0);
+	}
+	if (result < 0 && errno != ENOENT && errno != ENOTEMPTY && errno != EEXIST)
+		return error_set(err, errno, "cannot remove the placeholder %s", path);
+	return 0;
 }
 
 static struct json *without(struct arena *arena, const struct json *holders, const char *id)
@@ -295,26 +326,30 @@ int placeholders_release(struct arena *arena, const char *root, const char *id, 
 {
 	_cleanup_registry_ struct registry registry = { .root = -1, .parent = -1 };
 	struct json *before, *kept = json_new_object(arena);
+	int result = 0;
 
 	if (registry_open(&registry, arena, root, err) < 0)
 		return -1;
 	before = registry.tree;
-	for (size_t i = 0; i < before->object.count; i++) {
-		struct json_member *member = &before->object.members[i];
+	/* Backwards: what is inside a directory was listed after it. */
+	for (size_t i = before->object.count; i-- > 0;) {
+		struct json *entry = before->object.members[i].value;
+		struct json *holders = json_get(entry, "holders"), *others = without(arena, holders, id);
 
-		registry.changed = registry.changed || holds(member->value, id);
-		json_set(arena, member->value, "holders",
-			without(arena, json_get(member->value, "holders"), id));
+		if (others->array.count == 0 &&
+			remove_if_untouched(&registry, before->object.members[i].key, entry, err) < 0) {
+			result = -1; /* it stays on record, to be tried again */
+			continue;
+		}
+		registry.changed = registry.changed || others->array.count < holders->array.count;
+		json_set(arena, entry, "holders", others);
+	}
+	for (size_t i = 0; i < before->object.count; i++) {
+		const struct json_member *member = &before->object.members[i];
+
 		if (json_get(member->value, "holders")->array.count > 0)
 			json_set(arena, kept, member->key, member->value);
 	}
-	/* Backwards: what is inside a directory was listed after it. */
-	for (size_t i = before->object.count; i-- > 0;) {
-		const struct json_member *member = &before->object.members[i];
-
-		if (json_get(member->value, "holders")->array.count == 0)
-			remove_if_untouched(&registry, member->key, member->value);
-	}
 	registry.tree = kept;
-	return registry_save(&registry, err);
+	return registry_save(&registry, err) < 0 ? -1 : result;
 }

@@ -39,7 +39,8 @@ static int reap(pid_t command)
 	int status, exit_status = -1;
 	pid_t pid;
 
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+	/* No other error ends it: who missed the command's end would wait for ever. */
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0 || (pid < 0 && errno != ECHILD))
 		if (pid == command)
 			exit_status = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	return exit_status;

@@ -164,8 +164,11 @@ int state_take(struct arena *arena, const char *root, const char *id, struct sta
 	if (result < 0)
 		return error_set(err, errno, "cannot make the state directory %s", directory->path);
 	directory->fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (directory->fd < 0)
-		return error_set(err, errno, "cannot open the state directory %s", directory->path);
+	if (directory->fd < 0) {
+		error_set(err, errno, "cannot open the state directory %s", directory->path);
+		rmdir(directory->path);
+		return -1;
+	}
 	return 0;
 }
 
@@ -247,9 +250,10 @@ int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie)
 	if (fd < 0)
 		return -1;
 	length = read(fd, text, sizeof(text) - 1);
-	if (length <= 0)
+	if (length < 0)
 		return -1;
 	text[length] = '\0';
+	errno = ESRCH;
 	/* The second field is the name, in parentheses, and may hold anything: count from its end. */
 	field = strrchr(text, ')');
 	if (!field || field[1] != ' ')
@@ -276,12 +280,13 @@ int state_pidfd(const struct state *state)
 	pidfd = pidfd_open((pid_t)state->pid.value, 0);
 	if (pidfd < 0)
 		return -1;
-	if (process_start_time((pid_t)state->pid.value, &start_time, &zombie) < 0 || zombie ||
-		start_time != state->pid_start_time.value) {
-		errno = ESRCH;
+	if (process_start_time((pid_t)state->pid.value, &start_time, &zombie) < 0) {
+		if (errno == ENOENT)
+			errno = ESRCH;
 		return -1;
 	}
-	return steal_fd(&pidfd);
+	errno = ESRCH;
+	return zombie || start_time != state->pid_start_time.value ? -1 : steal_fd(&pidfd);
 }
 
 enum container_status state_status(
@@ -292,7 +297,8 @@ enum container_status state_status(
 	if (!state->pid.set)
 		return CONTAINER_CREATING;
 	pidfd = state_pidfd(state);
-	if (pidfd < 0)
+	/* For want of a fd, say, it must not pass for one that may be deleted. */
+	if (pidfd < 0 && errno == ESRCH)
 		return CONTAINER_STOPPED;
 	if (faccessat(directory->fd, STATE_START_FIFO, F_OK, 0) == 0)
 		return CONTAINER_CREATED;

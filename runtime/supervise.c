@@ -145,51 +145,59 @@ enum { WATCH_NAME = 'N', WATCH_TAKEN = 'T', WATCH_DONE = 'D' };
 
 enum { PACKET_MAX = 2 * PATH_MAX };
 
-static ssize_t receive(char packet[PACKET_MAX])
-{
-	ssize_t length;
+struct heard {
+	char name[PACKET_MAX];
+	bool taken, done;
+};
 
-	do
-		length = read(STDIN_FILENO, packet, PACKET_MAX);
-	while (length < 0 && errno == EINTR);
-	return length;
+/* Our caller may kill its whole process group, and must see its own fds close. */
+static int part_from_caller(int socket, struct error *err)
+{
+	if (setsid() < 0 || dup2(socket, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0 ||
+		close_range(STDERR_FILENO + 1, ~0U, 0) < 0)
+		return error_set(err, errno, "cannot set up the watcher");
+	return 0;
 }
 
-static void clean_up(const char *root, const char *id, bool taken)
+/* Until the supervisor is done, or gone. */
+static int listen_to_supervisor(struct heard *heard, struct error *err)
+{
+	static char packet[PACKET_MAX];
+	ssize_t length;
+
+	do {
+		length = read(STDIN_FILENO, packet, sizeof(packet));
+		if (length < 0 && errno != EINTR)
+			return error_set(err, errno, "the watcher cannot listen to the supervisor");
+		if (length <= 0)
+			continue;
+		heard->done = *packet == WATCH_DONE;
+		heard->taken = *packet == WATCH_TAKEN;
+		if (*packet == WATCH_NAME)
+			memcpy(heard->name, packet + 1, (size_t)length - 1);
+	} while (length != 0 && !heard->done);
+	return 0;
+}
+
+static int watch(int socket, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
-	struct error err = { 0 };
+	static struct heard heard;
+	const char *root, *id;
 
+	if (part_from_caller(socket, err) < 0 || listen_to_supervisor(&heard, err) < 0)
+		return -1;
+	root = *heard.name ? heard.name : NULL;
+	id = heard.name + strlen(heard.name) + 1;
+	if (heard.done || !*id)
+		return 0;
+	if (heard.taken)
+		return container_delete(arena, root, id, true, err);
 	/* Killed between mkdir and telling us: an empty directory then, and never anybody else's container. */
-	if (!taken && state_root(arena, root, &root, NULL) == 0)
-		rmdir(arena_printf(arena, "%s/%s", root, id));
-	else if (container_delete(arena, root, id, true, &err) < 0)
-		log_error(&err);
-}
-
-static void __attribute__((noreturn)) watch(int socket)
-{
-	static char name[PACKET_MAX], packet[PACKET_MAX];
-	const char *id;
-	bool taken = false;
-	ssize_t length;
-
-	/* Our caller may kill its whole process group, and must see its own fds close. */
-	setsid();
-	dup2(socket, STDIN_FILENO);
-	dup2(STDERR_FILENO, STDOUT_FILENO);
-	close_range(STDERR_FILENO + 1, ~0U, 0);
-	while ((length = receive(packet)) > 0) {
-		if (*packet == WATCH_DONE)
-			_exit(0);
-		taken = *packet == WATCH_TAKEN;
-		if (*packet == WATCH_NAME)
-			memcpy(name, packet + 1, (size_t)length - 1);
-	}
-	id = name + strlen(name) + 1;
-	if (*id)
-		clean_up(*name ? name : NULL, id, taken);
-	_exit(0);
+	if (state_root(arena, root, &root, err) < 0)
+		return -1;
+	rmdir(arena_printf(arena, "%s/%s", root, id));
+	return 0;
 }
 
 int watcher_start(struct watcher *watcher, struct error *err)
@@ -206,7 +214,9 @@ int watcher_start(struct watcher *watcher, struct error *err)
 	}
 	if (watcher->pid == 0) {
 		close_fd(ends[1]);
-		watch(ends[0]);
+		if (watch(ends[0], err) < 0)
+			log_error(err);
+		_exit(0);
 	}
 	close_fd(ends[0]);
 	watcher->socket = ends[1];
@@ -215,8 +225,9 @@ int watcher_start(struct watcher *watcher, struct error *err)
 
 static void tell(struct watcher *watcher, const char *packet, size_t length)
 {
-	/* If it was killed, we are the one who survives. */
-	(void)send(watcher->socket, packet, length, MSG_NOSIGNAL);
+	ssize_t sent = send(watcher->socket, packet, length, MSG_NOSIGNAL);
+
+	(void)sent; /* it was killed: then we are the one who survives */
 }
 
 int watcher_name(struct watcher *watcher, const char *root, const char *id, struct error *err)
