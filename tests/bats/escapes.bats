@@ -176,3 +176,36 @@ host_mounts() {
 		done
 	done
 }
+
+# --- exec ---
+
+@test "CVE-2016-9962: a process of the container looks into what enters it" {
+	make_bundle '.process.capabilities |= map_values(. + ["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH"])'
+	bundle_args sh -c 'cd /proc; while true; do for pid in [0-9]*; do
+		[ $pid = 1 ] || ls -l $pid/exe $pid/cwd $pid/root $pid/fd; done; done >>/tmp/seen 2>/dev/null'
+	runs fence --root "$STATE" run --detach --bundle "$BUNDLE" "$ID"
+	for _ in $(seq 40); do
+		fence --root "$STATE" exec "$ID" sleep 0.02 </dev/null >/dev/null 2>&1
+	done
+	grep -q ' -> /bin/busybox' "$BUNDLE/rootfs/tmp/seen" # it has been looking
+	! grep -E -- "-> .*($STATE|$FILE_DIR|fence|cgroup)" "$BUNDLE/rootfs/tmp/seen"
+	runs fence --root "$STATE" delete --force "$ID"
+}
+
+@test "CVE-2022-29162, CVE-2022-27650: no inheritable capabilities that the config does not name, in run and in exec" {
+	make_bundle
+	bundle_args sleep 1000
+	runs fence --root "$STATE" run --detach --bundle "$BUNDLE" "$ID"
+	runs fence --root "$STATE" exec --cap CAP_NET_RAW "$ID" grep -h CapInh /proc/1/status /proc/self/status
+	is $'CapInh:\t0000000000000000\nCapInh:\t0000000000000000'
+	runs fence --root "$STATE" delete --force "$ID"
+}
+
+@test "CVE-2025-24965: nothing is written through a link of the image's for another handler" {
+	make_bundle '.annotations = {"run.oci.handler": "krun"}'
+	echo untouched >"$WORK/canary"
+	ln -s "/../../../../../../..$WORK/canary" "$BUNDLE/rootfs/.krun_config.json"
+	capture run_bundle
+	[ "$(cat "$WORK/canary")" = untouched ]
+	[ -L "$BUNDLE/rootfs/.krun_config.json" ]
+}
