@@ -186,7 +186,8 @@ static void protect_commondir(struct gatherer *gatherer, const char *directory)
 	if (fact.locked)
 		return; /* as the hooks in it are, see protect() */
 	text = fact.kind == PATH_FILE ? read_line(gatherer, path, "") : NULL;
-	if (text && strcmp(text, ".") == 0) { /* another fence's placeholder, which can vanish */
+	/* Another fence's placeholder, which can vanish, or is just being filled. */
+	if ((text && strcmp(text, ".") == 0) || holds_nothing(gatherer, &fact)) {
 		fact.kind = PATH_MISSING;
 		fact.missing = fact.path;
 	}
@@ -349,7 +350,21 @@ struct search {
 	bool allow_config;
 	bool project; /* the working directory: its .env files are masked, too */
 	unsigned int depth;
+	const char *root;
 };
+
+/* A submodule, or a repository in the project: moved away, it could be replaced by one whose configuration is not protected, and git
+ * looks into a submodule by itself. */
+static void pin_way(const struct search *search, const char *directory)
+{
+	struct gatherer *gatherer = search->gatherer;
+
+	while (strlen(directory) > strlen(search->root)) {
+		pin(gatherer, directory);
+		directory = arena_strndup(
+			gatherer->arena, directory, (size_t)(strrchr(directory, '/') - directory));
+	}
+}
 
 static bool one_of(const char *const *words, size_t count, const char *word)
 {
@@ -366,6 +381,8 @@ static void look_at(const struct search *search, const char *directory, const ch
 
 	if (*name != '.')
 		return;
+	if (depth && strcmp(name, ".git") == 0)
+		pin_way(search, directory);
 	for (size_t i = 0; depth && i < ARRAY_SIZE(protected_names); i++)
 		if (strcmp(protected_names[i].name, name) == 0)
 			protect_name(gatherer, directory, &protected_names[i], search->allow_config, false);
@@ -432,11 +449,13 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		search.project = !cwd_searched && strcmp(root->path, facts->cwd.path) == 0;
 		cwd_searched |= search.project;
 		protect_top(gatherer, root->path, search.allow_config);
+		search.root = root->path;
 		search_directory(&search, root->path, 0);
 	}
 	search.project = true;
 	if (!cwd_searched) {
 		protect_top(gatherer, facts->cwd.path, search.allow_config);
+		search.root = facts->cwd.path;
 		search_directory(&search, facts->cwd.path, 0);
 	}
 	if (facts->home_at.path && is_within_any(&facts->allow_write, facts->home_at.path))

@@ -249,6 +249,22 @@ own_mounts() {
 	done
 }
 
+@test "a submodule cannot be moved away, to be replaced by one that obeys the command" {
+	for who in $EVERYONE; do
+		become "$who"
+		git init -q .
+		mkdir -p libraries/module
+		git init -q libraries/module
+		echo tracked >libraries/module/file
+		give .
+		policy '{ "filesystem": { "allowWrite": ["."] } }'
+		fails fenced mv libraries/module moved
+		fails fenced mv libraries moved
+		runs fenced sh -c 'echo changed >libraries/module/file && mv libraries/module/file libraries/file'
+		[ "$(cat libraries/file)" = changed ]
+	done
+}
+
 @test "what a command locks, by taking its own rights to a directory away, stays closed to the next one" {
 	become user
 	git init -q .
