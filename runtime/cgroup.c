@@ -3,6 +3,7 @@
  * Must never remove a cgroup that was there with processes before us.
  */
 #include "runtime/cgroup_internal.h"
+#include "runtime/cgroup_systemd.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -200,10 +201,13 @@ static int refuse_frozen(struct cgroup *cgroup, struct error *err)
 		cgroup->path);
 }
 
-int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources,
+	const struct string_map *annotations, struct error *err)
 {
 	if (!cgroup)
 		return 0;
+	if (cgroup->unit && cgroup_systemd_start(cgroup, resources, annotations, err) < 0)
+		return -1;
 	cgroup_examine(cgroup);
 	for (size_t i = 0; i < cgroup->count; i++)
 		if (make_directory(cgroup, &cgroup->directories[i], resources, err) < 0)
@@ -211,7 +215,7 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, 
 	return refuse_frozen(cgroup, err) < 0 ? -1 : cgroup_open_entries(cgroup, err);
 }
 
-int cgroup_apply(
+static int apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err)
 {
 	if (!cgroup)
@@ -219,6 +223,19 @@ int cgroup_apply(
 	if (cgroup->unified)
 		return cgroup_v2_apply(cgroup, resources, devices, err);
 	return cgroup_v1_apply(cgroup, resources, devices, err);
+}
+
+int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	return apply(cgroup, resources, true, err);
+}
+
+/* systemd first: its figures are rounded. */
+int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	if (cgroup && cgroup->unit && cgroup_systemd_update(cgroup, resources, err) < 0)
+		return -1;
+	return apply(cgroup, resources, false, err);
 }
 
 int cgroup_clone_fd(struct cgroup *cgroup)
@@ -241,8 +258,12 @@ int cgroup_enter(struct cgroup *cgroup, bool cloned, struct error *err)
 
 		if (directory->fault || (cloned && hierarchy_is_v2(directory->hierarchy)))
 			continue;
-		if (directory->entry < 0 || write(directory->entry, "0", 1) < 0)
-			return enter_failed(directory, err);
+		if (directory->entry >= 0 && write(directory->entry, "0", 1) >= 0)
+			continue;
+		/* A user may not move out of a session's cgroup, but systemd moves them. */
+		if (errno == EACCES && cgroup->unit)
+			return cgroup_systemd_attach(cgroup, err);
+		return enter_failed(directory, err);
 	}
 	return 0;
 }
@@ -360,8 +381,11 @@ int cgroup_destroy(struct cgroup *cgroup, struct error *err)
 	size_t count;
 	int fault;
 
+	cgroup_settle(cgroup);
 	if (!cgroup || cgroup->joined)
 		return 0;
+	if (cgroup->unit && cgroup_systemd_stop(cgroup, err) < 0)
+		return -1;
 	while ((fault = remove_all(cgroup, &busy))) {
 		if (fault != EBUSY)
 			return error_set(err, fault, "cannot remove the cgroup %s", busy->path);

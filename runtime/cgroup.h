@@ -1,4 +1,4 @@
-/* cgroups: v1, hybrid (v1 controllers beside a v2 hierarchy with few or none) and v2, with the cgroupfs driver.
+/* cgroups: v1, hybrid (v1 controllers beside a v2 hierarchy with few or none) and v2, with the cgroupfs or the systemd driver.
  *
  * Must never touch a cgroup that it did not create, except to join it (and, on v2, to enable controllers for its children).
  *
@@ -31,13 +31,18 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 const char *cgroup_save(struct arena *arena, struct cgroup *cgroup);
 int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **cgroup, struct error *err);
 
-/* Makes the directories. Rootless without a delegated cgroup: succeeds with a cgroup that is absent when `resources` asks
+/* Makes the directories, or the systemd unit, with the properties that annotations name. Rootless without a delegated cgroup: succeeds with a cgroup that is absent when `resources` asks
  * for nothing, else an error that says so. */
-int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
+int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources,
+	const struct string_map *annotations, struct error *err);
 
-/* Writes the limits and device rules; also `update`. `devices` false leaves the device rules alone. */
-int cgroup_apply(
-	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
+/* The container's first process is in it: nothing else needs to keep it alive any more. */
+void cgroup_settle(struct cgroup *cgroup);
+
+/* Writes the limits and device rules. */
+int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
+/* Of a container that is there: the limits that it names, no device rules. */
+int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 
 /* For CLONE_INTO_CGROUP (v2, and hybrid hosts, where cgroup_enter() does the rest); owned by the cgroup; -1 where there is no
  * v2. */

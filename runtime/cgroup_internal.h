@@ -23,6 +23,8 @@ struct cgroup {
 	struct cgroup_directory *directories; /* by the same index */
 	size_t count;
 	const char *path;
+	const char *unit;  /* of systemd's; NULL: the cgroupfs driver */
+	pid_t placeholder; /* keeps the unit from ending until cgroup_settle() */
 	bool rootless;
 	bool examined, joined; /* joined: it had processes before us; known once it was examined */
 	bool unified;	       /* pure v2 */
@@ -80,6 +82,10 @@ int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *reso
 void cgroup_statistics_io(struct arena *arena, struct cgroup *cgroup, struct json *root);
 void cgroup_statistics_hugepages(struct arena *arena, struct cgroup *cgroup, struct json *root);
 void cgroup_statistics_pressure(struct arena *arena, struct cgroup *cgroup, struct json *root);
+
+/* v1's units in v2's. */
+uint64_t cgroup_v2_cpu_weight(uint64_t shares);
+unsigned int cgroup_v2_io_weight(unsigned int weight);
 
 /* False in a user namespace that is not the host's: we may not limit devices there, and need not, since no device can be
  * opened through a node that was made there. */

@@ -3,6 +3,7 @@
  * Creates nothing.
  */
 #include "runtime/cgroup_internal.h"
+#include "runtime/cgroup_systemd.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -298,14 +299,14 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 	struct memberships memberships = { 0 };
 	bool unified, relative;
 	struct cgroup *cgroup;
-	const char *below;
+	const char *below, *unit = NULL;
 
 	*result = NULL;
 	if (manager == CGROUP_MANAGER_DISABLED)
 		return 0;
-	if (manager == CGROUP_MANAGER_SYSTEMD)
-		return error_set(err, 0,
-			"--systemd-cgroup: this build has no systemd driver; leave it out, to use cgroupfs");
+	if (manager == CGROUP_MANAGER_SYSTEMD &&
+		cgroup_systemd_locate(arena, cgroups_path, id, rootless, &unit, &cgroups_path, err) < 0)
+		return -1;
 	if (!cgroups_path || !*cgroups_path)
 		cgroups_path = id;
 	relative = *cgroups_path != '/';
@@ -327,18 +328,19 @@ int cgroup_locate(struct arena *arena, enum cgroup_manager manager, const char *
 	else if (locate_all(cgroup, &memberships, below, relative, err) < 0)
 		return -1;
 	cgroup->path = below;
+	cgroup->unit = unit;
 	*result = cgroup;
 	return 0;
 }
 
 void cgroup_examine(struct cgroup *cgroup)
 {
-	if (!cgroup->examined)
+	if (!cgroup->examined && !cgroup->unit) /* nobody is in a unit before it is made */
 		cgroup->joined = has_processes(cgroup);
 	cgroup->examined = true;
 }
 
-/* "owned /a" or "joined /a", "rootless" or "privileged"; then a line per hierarchy: "memory:/a/b". */
+/* "owned", "joined" or "unit", "rootless" or "privileged", "/a"; then a line per hierarchy: "memory:/a/b". */
 const char *cgroup_save(struct arena *arena, struct cgroup *cgroup)
 {
 	char *text;
@@ -346,7 +348,10 @@ const char *cgroup_save(struct arena *arena, struct cgroup *cgroup)
 	if (!cgroup)
 		return NULL;
 	cgroup_examine(cgroup);
-	text = arena_printf(arena, "%s %s %s", cgroup->joined ? "joined" : "owned",
+	text = arena_printf(arena, "%s %s %s",
+		cgroup->unit	 ? "unit"
+		: cgroup->joined ? "joined"
+				 : "owned",
 		cgroup->rootless ? "rootless" : "privileged", cgroup->path);
 	for (size_t i = 0; i < cgroup->count; i++)
 		text = arena_printf(arena, "%s\n%s:%s", text, cgroup->hierarchies[i].controllers,
@@ -365,7 +370,7 @@ static const char *mount_point_of(const struct memberships *memberships, const c
 int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **result, struct error *err)
 {
 	struct memberships memberships = { 0 };
-	bool unified = cgroup_host_is_unified();
+	bool unified = cgroup_host_is_unified(), is_unit;
 	struct cgroup *cgroup;
 	char *text, *line, *word;
 
@@ -380,10 +385,13 @@ int cgroup_recall(struct arena *arena, const char *saved, struct cgroup **result
 	cgroup->unified = unified || !has_v1(&memberships);
 	word = strsep(&line, " ");
 	cgroup->joined = strcmp(word, "joined") == 0;
+	is_unit = strcmp(word, "unit") == 0;
 	cgroup->examined = true;
 	word = strsep(&line, " ");
 	cgroup->rootless = word && strcmp(word, "rootless") == 0;
 	cgroup->path = line ? line : "";
+	if (is_unit)
+		cgroup->unit = basename(cgroup->path);
 	while ((line = strsep(&text, "\n"))) {
 		const char *controllers = strsep(&line, ":");
 		const char *mount_point =

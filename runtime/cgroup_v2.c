@@ -9,7 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-/* The controllers that must be there on a hybrid host: where nothing of v2's is needed, nothing is changed. */
+/* The controllers that must be there on a hybrid host, or beside those that systemd knows and delegates: where nothing more is
+ * needed, nothing is changed. */
 static bool is_needed(const struct oci_resources *resources, const char *controller)
 {
 	size_t length = strlen(controller);
@@ -40,7 +41,7 @@ static void enable_for_children(
 	while ((controller = strsep(&rest, " "))) {
 		if (!*controller || cgroup_list_has(enabled, controller))
 			continue;
-		if (!cgroup->unified && !is_needed(resources, controller))
+		if ((!cgroup->unified || cgroup->unit) && !is_needed(resources, controller))
 			continue;
 		snprintf(word, sizeof(word), "+%s", controller);
 		cgroup_write(directory, "cgroup.subtree_control", word);
@@ -124,7 +125,7 @@ static int apply_memory(struct cgroup *cgroup, const struct oci_memory *memory, 
 
 /* 2 … 262144 shares become a weight of 1 … 10000, so that the usual 1024 is the usual 100: the curve that crun
  * and runc agree on since 2025 (a straight line made it 39). */
-static uint64_t weight_of_shares(uint64_t shares)
+uint64_t cgroup_v2_cpu_weight(uint64_t shares)
 {
 	double exponent = log2((double)shares);
 
@@ -186,7 +187,7 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct er
 		cgroup_set(cgroup, "cpu", "cpu.idle", "cpu.idle", err, "0") < 0)
 		return -1;
 	if (cpu->shares.value && cgroup_set(cgroup, "cpu", "cpu.weight", "cpu.shares", err, "%" PRIu64,
-					 weight_of_shares(cpu->shares.value)) < 0)
+					 cgroup_v2_cpu_weight(cpu->shares.value)) < 0)
 		return -1;
 	if (cpu->idle.value != 0 &&
 		cgroup_set(cgroup, "cpu", "cpu.idle", "cpu.idle", err, "%" PRId64, cpu->idle.value) < 0)
@@ -201,12 +202,16 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct er
 	return 0;
 }
 
-/* 10 … 1000 become 1 … 10000; BFQ takes 1 … 1000 as they are. */
+/* 10 … 1000 become 1 … 10000. */
+unsigned int cgroup_v2_io_weight(unsigned int weight)
+{
+	return weight < 10 ? 1 : 1 + (weight - 10) * 9999 / 990;
+}
+
+/* BFQ takes 1 … 1000 as they are. */
 static unsigned int io_weight(unsigned int weight, bool bfq)
 {
-	if (bfq)
-		return weight;
-	return weight < 10 ? 1 : 1 + (weight - 10) * 9999 / 990;
+	return bfq ? weight : cgroup_v2_io_weight(weight);
 }
 
 static int apply_io_weights(struct cgroup *cgroup, const struct oci_block_io *io, struct error *err)

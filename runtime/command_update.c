@@ -114,5 +114,5 @@ int command_update(struct invocation_context *context)
 			&context->err, 0, "the container has no cgroup, so it has no limits to change");
 	result = words.resources ? from_file(context->arena, words.resources, &resources, &context->err)
 				 : from_words(context->arena, &words, &resources, &context->err);
-	return result < 0 ? -1 : cgroup_apply(cgroup, resources, false, &context->err);
+	return result < 0 ? -1 : cgroup_update(cgroup, resources, &context->err);
 }

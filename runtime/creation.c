@@ -535,8 +535,8 @@ int creation_make(struct creation *creation, struct error *err)
 		return -1;
 	resources = creation->config->linux->resources;
 	/* Also without resources: the common devices, and no others, are what a container has then. */
-	if (cgroup_create(creation->cgroup, resources, err) < 0 ||
-		cgroup_apply(creation->cgroup, resources, true, err) < 0 ||
+	if (cgroup_create(creation->cgroup, resources, &creation->config->annotations, err) < 0 ||
+		cgroup_apply(creation->cgroup, resources, err) < 0 ||
 		prepare_resctrl(creation, err) < 0)
 		return -1;
 	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
@@ -556,6 +556,7 @@ int creation_make(struct creation *creation, struct error *err)
 		return -1;
 	}
 	rootfs_close_sources(&creation->rootfs);
+	cgroup_settle(creation->cgroup);
 	if (oci_annotation(creation->config, ANNOTATION_PLACEHOLDERS) &&
 		placeholders_identify(creation->arena, creation->directory.root, options->id, err) < 0)
 		return -1;

@@ -47,8 +47,8 @@ static const struct {
 } abilities[] = {
 	{ "cgroup", "v1", true },
 	{ "cgroup", "v2", true },
-	{ "cgroup", "systemd", false },
-	{ "cgroup", "systemdUser", false },
+	{ "cgroup", "systemd", true },
+	{ "cgroup", "systemdUser", true },
 	{ "cgroup", "rdma", true },
 	{ "apparmor", "enabled", true },
 	{ "selinux", "enabled", true },

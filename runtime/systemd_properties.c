@@ -1,0 +1,361 @@
+/* See systemd_properties.h. The same limits are written to the cgroup's files as well; systemd is told so that it shows them, and
+ * does not replace them by its own when it next looks after the unit. */
+#include "runtime/systemd_properties.h"
+
+#include "runtime/device_rules.h"
+
+#include <string.h>
+
+/* ---- one property ---- */
+
+static void begin(struct dbus_body *body, const char *name, const char *type)
+{
+	dbus_put_struct(body);
+	dbus_put_string(body, name);
+	dbus_put_signature(body, type);
+}
+
+void systemd_put_string(struct dbus_body *body, const char *name, const char *value)
+{
+	begin(body, name, "s");
+	dbus_put_string(body, value);
+}
+
+void systemd_put_bool(struct dbus_body *body, const char *name, bool value)
+{
+	begin(body, name, "b");
+	dbus_put_bool(body, value);
+}
+
+void systemd_put_pid(struct dbus_body *body, const char *name, pid_t pid)
+{
+	size_t list;
+
+	begin(body, name, "au");
+	list = dbus_begin_array(body, 4);
+	dbus_put_uint32(body, (uint32_t)pid);
+	dbus_end_array(body, 4, list);
+}
+
+static void put_uint64(struct dbus_body *body, const char *name, uint64_t value)
+{
+	begin(body, name, "t");
+	dbus_put_uint64(body, value);
+}
+
+/* 0: nothing is said about it; below: no limit, which systemd calls the largest number. */
+static void put_limit(struct dbus_body *body, const char *name, int64_t limit)
+{
+	if (limit != 0)
+		put_uint64(body, name, limit < 0 ? UINT64_MAX : (uint64_t)limit);
+}
+
+/* ---- linux.resources ---- */
+
+static void put_memory(struct dbus_body *body, bool unified, const struct oci_memory *memory)
+{
+	if (!memory)
+		return;
+	put_limit(body, unified ? "MemoryMax" : "MemoryLimit", memory->limit.value);
+	if (!unified)
+		return;
+	put_limit(body, "MemoryLow", memory->reservation.value);
+	if (memory->swap.value < 0)
+		put_limit(body, "MemorySwapMax", -1);
+	else if (memory->limit.value > 0 && memory->swap.value >= memory->limit.value)
+		put_uint64(body, "MemorySwapMax", (uint64_t)(memory->swap.value - memory->limit.value));
+}
+
+/* 0 is a limit, and the least that systemd takes is 1: see cgroup_apply_pids(). */
+static void put_pids(struct dbus_body *body, const struct oci_pids *pids)
+{
+	if (pids && pids->limit.set)
+		put_limit(body, "TasksMax", pids->limit.value ? pids->limit.value : 1);
+}
+
+/* systemd knows the quota of a second, in steps of 10 ms. What is not given stays as it is. */
+static void put_quota(struct dbus_body *body, struct cgroup *cgroup, const struct oci_cpu *cpu)
+{
+	const uint64_t second = 1000000, step = 10000;
+	struct cgroup_directory *directory = cgroup_controller(cgroup, "cpu");
+	uint64_t quota = cpu->quota.value > 0 ? (uint64_t)cpu->quota.value : 0, period = cpu->period.value;
+	char now[64] = "";
+
+	if (cpu->quota.value == 0 && period == 0)
+		return;
+	if (cgroup->unified && directory && cgroup_directory_open(directory) &&
+		cgroup_read(directory->fd, "cpu.max", now, sizeof(now))) {
+		char *now_period = strchr(now, ' ');
+
+		if (cpu->quota.value == 0)
+			quota = strtoull(now, NULL, 10); /* "max": 0 */
+		if (period == 0 && now_period)
+			period = strtoull(now_period, NULL, 10);
+	}
+	if (period == 0)
+		period = 100000;
+	put_uint64(body, "CPUQuotaPeriodUSec", period);
+	if (quota == 0)
+		put_limit(body, "CPUQuotaPerSecUSec", -1);
+	else
+		put_uint64(body, "CPUQuotaPerSecUSec", (quota * second / period + step - 1) / step * step);
+}
+
+/* "0-2,5" as a bit map, CPU 0 being the lowest bit of the first byte. */
+static int put_set(
+	struct dbus_body *body, const char *name, const char *list, const char *property, struct error *err)
+{
+	enum { SET_MAX = 1024 };
+	unsigned char bits[SET_MAX] = { 0 };
+	size_t length = 0, array;
+
+	for (const char *next = list; *next;) {
+		char *end;
+		unsigned long first = strtoul(next, &end, 10), last = first;
+
+		if (end != next && *end == '-') {
+			next = end + 1;
+			last = strtoul(next, &end, 10);
+		}
+		if (end == next || (*end && *end != ',' && *end != '\n') || last < first ||
+			last >= 8 * SET_MAX)
+			return error_set(err, 0, "linux.resources.%s: \"%s\" is not a list such as \"0-2,5\"",
+				property, list);
+		for (; first <= last; first++)
+			bits[first / 8] |= 1U << first % 8;
+		if (length < last / 8 + 1)
+			length = last / 8 + 1;
+		next = *end ? end + 1 : end;
+	}
+	if (length == 0)
+		return 0;
+	begin(body, name, "ay");
+	array = dbus_begin_array(body, 1);
+	for (size_t i = 0; i < length; i++)
+		dbus_put_byte(body, bits[i]);
+	dbus_end_array(body, 1, array);
+	return 0;
+}
+
+static int put_cpu(
+	struct dbus_body *body, struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+{
+	if (!cpu)
+		return 0;
+	if (cpu->shares.value && cgroup->unified)
+		put_uint64(body, "CPUWeight", cgroup_v2_cpu_weight(cpu->shares.value));
+	else if (cpu->shares.value)
+		put_uint64(body, "CPUShares", cpu->shares.value);
+	put_quota(body, cgroup, cpu);
+	/* Of v1's cpusets systemd knows nothing. */
+	if (!cgroup->unified)
+		return 0;
+	if (cpu->cpus && put_set(body, "AllowedCPUs", cpu->cpus, "cpu.cpus", err) < 0)
+		return -1;
+	return cpu->mems ? put_set(body, "AllowedMemoryNodes", cpu->mems, "cpu.mems", err) : 0;
+}
+
+static void put_io(struct dbus_body *body, bool unified, const struct oci_block_io *io)
+{
+	if (!io || !io->weight.value)
+		return;
+	if (unified)
+		put_uint64(body, "IOWeight", cgroup_v2_io_weight(io->weight.value));
+	else
+		put_uint64(body, "BlockIOWeight", io->weight.value);
+}
+
+/* Files of v2 that are one number, and what systemd calls it. */
+static const struct {
+	const char *file, *property;
+} unified_numbers[] = {
+	{ "memory.min", "MemoryMin" },
+	{ "memory.low", "MemoryLow" },
+	{ "memory.high", "MemoryHigh" },
+	{ "memory.max", "MemoryMax" },
+	{ "memory.swap.max", "MemorySwapMax" },
+	{ "pids.max", "TasksMax" },
+	{ "cpu.weight", "CPUWeight" },
+};
+
+static int put_unified(struct dbus_body *body, const struct string_map *unified, struct error *err)
+{
+	for (size_t i = 0; i < unified->count; i++) {
+		const struct string_pair *pair = &unified->items[i];
+		char *end;
+
+		for (size_t j = 0; j < ARRAY_SIZE(unified_numbers); j++) {
+			uint64_t number = strtoull(pair->value, &end, 10);
+
+			if (strcmp(pair->key, unified_numbers[j].file) != 0)
+				continue;
+			if (strcmp(pair->value, "max") == 0)
+				put_uint64(body, unified_numbers[j].property, UINT64_MAX);
+			else if (end != pair->value && !*end)
+				put_uint64(body, unified_numbers[j].property, number);
+		}
+		if (strcmp(pair->key, "cpuset.cpus") == 0 &&
+			put_set(body, "AllowedCPUs", pair->value, "unified", err) < 0)
+			return -1;
+		if (strcmp(pair->key, "cpuset.mems") == 0 &&
+			put_set(body, "AllowedMemoryNodes", pair->value, "unified", err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int systemd_put_resources(struct dbus_body *body, struct cgroup *cgroup,
+	const struct oci_resources *resources, struct error *err)
+{
+	if (!resources)
+		return 0;
+	put_memory(body, cgroup->unified, resources->memory);
+	put_pids(body, resources->pids);
+	put_io(body, cgroup->unified, resources->block_io);
+	if (put_cpu(body, cgroup, resources->cpu, err) < 0)
+		return -1;
+	return put_unified(body, &resources->unified, err);
+}
+
+/* ---- annotations ---- */
+
+static const char annotation_prefix[] = "org.systemd.property.";
+
+static bool is_property_name(const char *name)
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+	return *name && !name[strspn(name, letters)];
+}
+
+/* 'text' or "text", which must not hold that quotation mark. NULL if it is not; *end is behind it. */
+static const char *quoted(struct arena *arena, const char *text, const char **end)
+{
+	const char *close = *text == '\'' || *text == '"' ? strchr(text + 1, *text) : NULL;
+
+	if (!close)
+		return NULL;
+	*end = close + 1;
+	return arena_strndup(arena, text + 1, (size_t)(close - text - 1));
+}
+
+static bool put_text(struct dbus_body *body, const char *name, const char *value)
+{
+	const char *end, *text = quoted(body->arena, value, &end);
+
+	if (!text || *end)
+		return false;
+	systemd_put_string(body, name, text);
+	return true;
+}
+
+/* ['a', 'b'] */
+static bool put_list(struct dbus_body *body, const char *name, const char *value)
+{
+	size_t array;
+	bool closed = false;
+
+	if (*value != '[')
+		return false;
+	begin(body, name, "as");
+	array = dbus_begin_array(body, 4);
+	for (const char *next = value + 1; !closed;) {
+		const char *text = quoted(body->arena, next += strspn(next, " "), &next);
+
+		if (!text)
+			return false;
+		dbus_put_string(body, text);
+		next += strspn(next, " ");
+		if (*next != ',' && *next != ']')
+			return false;
+		closed = *next++ == ']';
+		if (closed && *next)
+			return false;
+	}
+	dbus_end_array(body, 4, array);
+	return true;
+}
+
+static bool put_boolean(struct dbus_body *body, const char *name, const char *value)
+{
+	if (strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
+		return false;
+	systemd_put_bool(body, name, *value == 't');
+	return true;
+}
+
+/* "5" is an int32, as GVariant has it; "uint64 5" says otherwise. */
+static bool put_number(struct dbus_body *body, const char *name, const char *value)
+{
+	static const struct {
+		const char *word, *type;
+	} types[] = { { "uint64 ", "t" }, { "int64 ", "x" }, { "uint32 ", "u" }, { "int32 ", "i" },
+		{ "", "i" } };
+	size_t i = 0;
+	long long number;
+	char *end;
+
+	while (strncmp(value, types[i].word, strlen(types[i].word)) != 0)
+		i++;
+	value += strlen(types[i].word);
+	errno = 0;
+	number = *types[i].type == 't' ? (long long)strtoull(value, &end, 0) : strtoll(value, &end, 0);
+	if (errno || end == value || *end)
+		return false;
+	begin(body, name, types[i].type);
+	if (*types[i].type == 't' || *types[i].type == 'x')
+		dbus_put_uint64(body, (uint64_t)number);
+	else
+		dbus_put_uint32(body, (uint32_t)number);
+	return true;
+}
+
+/* What unit files call …Sec, in seconds, is …USec on the bus. */
+static bool put_seconds(struct dbus_body *body, const char *name, const char *value)
+{
+	size_t length = strlen(name);
+	double seconds;
+	char *end;
+
+	if (length < 4 || strcmp(name + length - 3, "Sec") != 0 || name[length - 4] == 'U')
+		return false;
+	if (strncmp(value, "uint64 ", 7) == 0)
+		value += 7;
+	seconds = strtod(value, &end);
+	if (end == value || *end || !(seconds >= 0) || seconds > 1e12)
+		return false;
+	put_uint64(body, arena_printf(body->arena, "%.*sUSec", (int)length - 3, name),
+		(uint64_t)(seconds * 1e6));
+	return true;
+}
+
+int systemd_put_annotations(struct dbus_body *body, const struct string_map *annotations, struct error *err)
+{
+	static bool (*const forms[])(struct dbus_body *, const char *, const char *) = { put_seconds,
+		put_boolean, put_text, put_list, put_number };
+
+	for (size_t i = 0; annotations && i < annotations->count; i++) {
+		const char *key = annotations->items[i].key, *value = annotations->items[i].value;
+		const char *name = key + strlen(annotation_prefix);
+		bool done = false;
+
+		if (strncmp(key, annotation_prefix, strlen(annotation_prefix)) != 0)
+			continue;
+		if (!is_property_name(name))
+			return error_set(
+				err, 0, "annotations: %s: \"%s\" is not the name of a property", key, name);
+		for (size_t form = 0; !done && form < ARRAY_SIZE(forms); form++) {
+			struct dbus_body before = *body;
+
+			done = forms[form](body, name, value);
+			if (!done)
+				body->length = before.length;
+		}
+		if (!done)
+			return error_set(err, 0,
+				"annotations: %s: \"%s\" is not a value such as true, 5, uint64 5, 'text' or "
+				"['a', 'b']",
+				key, value);
+	}
+	return 0;
+}

@@ -1,0 +1,208 @@
+# The systemd cgroup driver: a scope that systemd makes, limits and removes, for root and for an ordinary user who is logged in.
+load helpers
+
+has_systemd() {
+	[ -S /run/systemd/private ]
+}
+
+setup() {
+	common_setup
+	SCOPE=fence-$ID.scope
+}
+
+teardown() {
+	fence --root "$STATE" delete --force "$ID" 2>/dev/null || true
+	systemctl stop "$SCOPE" 2>/dev/null || true
+	common_teardown
+}
+
+# The user is logged in for as long as the machine runs the tests.
+log_in() {
+	local uid
+	uid=$(id -u "$TEST_USER")
+	loginctl enable-linger "$TEST_USER"
+	wait_until test -S "/run/user/$uid/systemd/private"
+	export XDG_RUNTIME_DIR=/run/user/$uid
+}
+
+# create [JQ-FILTER]: a container that waits, in $SCOPE.
+create() {
+	rm -rf "$BUNDLE"
+	make_bundle "${1:-.}"
+	edit_config --arg path "$SLICE:fence:$ID" '.linux.cgroupsPath //= $path'
+	bundle_args cat /dev/zero
+	fence --root "$STATE" --systemd-cgroup create --bundle "$BUNDLE" "$ID" >"$TEST_DIR/create.log" 2>&1 ||
+		{ cat "$TEST_DIR/create.log" && return 1; }
+}
+SLICE=system.slice
+
+remove() {
+	fence --root "$STATE" delete --force "$ID"
+	runs manager is-active "$SCOPE" || true
+	is inactive
+}
+
+# The system's systemctl, or the user's.
+manager() {
+	if [ "$who" = root ]; then systemctl "$@"; else as_user systemctl --user "$@"; fi
+}
+
+# shows PROPERTY VALUE: of the scope.
+shows() {
+	local value
+	value=$(manager show --property "$1" --value "$SCOPE")
+	[ "$value" = "$2" ] || { echo "$1 is $value, not $2" >&2 && return 1; }
+}
+
+# holds FILE VALUE: of the scope's cgroup, v2.
+holds() {
+	local value
+	value=$(cat "/sys/fs/cgroup/$(manager show --property ControlGroup --value "$SCOPE")/$1")
+	[ "$value" = "$2" ] || { echo "$1 is $value, not $2" >&2 && return 1; }
+}
+
+pid_of() {
+	fence --root "$STATE" state "$ID" | jq .pid
+}
+
+@test "without systemd, --systemd-cgroup is one clear error, and nothing is left" {
+	# A mount namespace without the socket, where there is one.
+	make_bundle '.linux.cgroupsPath = "system.slice:fence:x"'
+	exits 1 in_host unshare -m sh -c 'test ! -d /run/systemd || mount -t tmpfs none /run/systemd; exec "$@"' sh \
+		"$FENCE" --root "$STATE" --systemd-cgroup run --bundle "$BUNDLE" "$ID"
+	has 'no systemd runs here'
+	[ "${#lines[@]}" = 1 ]
+	become user
+	make_bundle
+	exits 1 fence --root "$STATE" --systemd-cgroup run --bundle "$BUNDLE" "$ID"
+	has "no systemd of this user's runs here"
+	assert_nothing_left
+}
+
+@test "a path that is not slice:prefix:name is refused" {
+	local path
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	for path in /a/b a:b x.service:a:b system.slice:a:b.slice a--b.slice:c:d; do
+		make_bundle ".linux.cgroupsPath = \"$path\""
+		fails fence --root "$STATE" --systemd-cgroup run --bundle "$BUNDLE" "$ID"
+		has linux.cgroupsPath
+	done
+	assert_nothing_left
+}
+
+@test "a container is in its scope, also by exec, and the scope goes with it" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	for who in $EVERYONE; do
+		become "$who"
+		[ "$who" = root ] || log_in
+		create
+		shows ActiveState active
+		shows Delegate yes
+		shows Slice "$SLICE"
+		grep -q "/$SLICE/$SCOPE\$" "/proc/$(pid_of)/cgroup"
+		[ "$(fence --root "$STATE" ps "$ID" | wc -l)" = 2 ] # the heading, and no process that kept the place
+		fence --root "$STATE" start "$ID"
+		runs fence --root "$STATE" exec "$ID" cat /proc/self/cgroup
+		has "/$SLICE/$SCOPE"
+		fence --root "$STATE" pause "$ID"
+		runs fence --root "$STATE" state "$ID"
+		has '"paused"'
+		remove
+		XDG_RUNTIME_DIR=$WORK assert_nothing_left # a login session's has more in it
+		SLICE=user.slice
+	done
+}
+
+@test "the scope ends by itself when the container's processes have" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	create
+	fence --root "$STATE" start "$ID"
+	fence --root "$STATE" kill "$ID" KILL
+	wait_until eval '! systemctl --quiet is-active "$SCOPE"'
+	fence --root "$STATE" delete "$ID"
+	assert_nothing_left
+}
+
+@test "without a path: fence-ID.scope in system.slice; nested slices by their names" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	make_bundle
+	bundle_args cat /proc/self/cgroup
+	runs fence --root "$STATE" --systemd-cgroup run --bundle "$BUNDLE" "$ID"
+	has "/system.slice/fence-$ID.scope"
+	edit_config '.linux.cgroupsPath = "fence-test-deep.slice::inner"'
+	runs fence --root "$STATE" --cgroup-manager systemd run --bundle "$BUNDLE" "$ID"
+	has "/fence.slice/fence-test.slice/fence-test-deep.slice/inner.scope"
+	systemctl stop fence.slice
+	assert_nothing_left
+}
+
+@test "limits are the scope's properties, and in the cgroup's files, also after a reload and update" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	require_kernel 'cgroup v2 alone' test -e /sys/fs/cgroup/cgroup.controllers
+	create '.linux.resources = { memory: { limit: 67108864, reservation: 33554432, swap: 134217728 }, pids: { limit: 50 },
+		cpu: { shares: 512, quota: 50000, period: 100000, cpus: "0", mems: "0" }, unified: { "memory.high": "50331648" } }'
+	shows MemoryMax 67108864
+	shows MemoryLow 33554432
+	shows MemorySwapMax 67108864
+	shows MemoryHigh 50331648
+	shows TasksMax 50
+	shows CPUQuotaPerSecUSec 500ms
+	shows AllowedCPUs 0
+	systemctl daemon-reload
+	fence --root "$STATE" update --memory 33554432 --pids-limit 20 --cpu-quota 33333 "$ID"
+	shows MemoryMax 33554432
+	shows TasksMax 20
+	shows CPUQuotaPerSecUSec 340ms # in steps of 10 ms, and so much is in the file once systemd has written it again
+	holds cpu.max '33333 100000'
+	systemctl daemon-reload
+	holds memory.max 33554432
+	holds memory.swap.max 67108864
+	holds pids.max 20
+	holds cpuset.cpus 0
+	fence --root "$STATE" update --pids-limit -1 "$ID"
+	shows TasksMax infinity
+	holds pids.max max
+	remove
+	assert_nothing_left
+}
+
+@test "devices stay denied after systemd was reloaded" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	create '.linux.resources.devices = [{"allow": false, "access": "rwm"}] |
+		.process.capabilities |= map_values(. + ["CAP_MKNOD"])'
+	fence --root "$STATE" start "$ID"
+	systemctl daemon-reload
+	systemctl set-property --runtime "$SCOPE" TasksMax=40
+	runs fence --root "$STATE" exec "$ID" sh -c 'cd /tmp; mknod full c 1 7; mknod kmsg c 1 11
+		(exec 3<full) && echo full; (exec 3<kmsg) 2>/dev/null || echo denied'
+	is $'full\ndenied'
+}
+
+@test "properties by annotation" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	create '.annotations = { "org.systemd.property.TimeoutStopUSec": "uint64 7000000", "org.systemd.property.RuntimeMaxSec": "3600",
+		"org.systemd.property.Description": "'"'it is mine'"'", "org.systemd.property.Documentation": "[\"man:a(1)\", \"man:b(1)\"]",
+		"org.systemd.property.SendSIGHUP": "true" }'
+	shows TimeoutStopUSec 7s
+	shows RuntimeMaxUSec 1h
+	shows Description 'it is mine'
+	shows Documentation '"man:a(1)" "man:b(1)"'
+	shows SendSIGHUP yes
+	remove
+	fails create '.annotations = { "org.systemd.property.SendSIGHUP": "maybe" }'
+	has 'org.systemd.property.SendSIGHUP: "maybe" is not a value'
+	fails create '.annotations = { "org.systemd.property.NoSuchThing": "true" }'
+	has NoSuchThing
+	assert_nothing_left
+}
+
+@test "a scope of that name that is somebody else's is left alone" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	start other systemd-run --scope --unit "$SCOPE" cat /dev/zero
+	wait_until systemctl --quiet is-active "$SCOPE"
+	fails create
+	has "$SCOPE"
+	systemctl --quiet is-active "$SCOPE"
+	systemctl stop "$SCOPE"
+	assert_nothing_left
+}
