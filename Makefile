@@ -3,6 +3,7 @@
 #   make            build/fence, build/fence-network and build/fence-exec
 #   make run        a first look: one command under the default policy, and what it could not do
 #   make check      all tests
+#   make check-vm   the tests in a virtual machine with cgroup v2 and systemd
 #   make conformance   real programs inside that come in large packages, and a connection that is idle for ten minutes
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
 #   make check-faults  each system call fails in its turn, with all of them: the drill of which `make check` runs a sample
@@ -95,6 +96,11 @@ check-faults:
 	@$(MAKE) --no-print-directory all
 	@FAULTS=all BATS_TEST_TIMEOUT=3600 FENCE=$(abspath $(BUILD)/fence) contrib/check tests/bats/faults.bats
 
+check-vm:
+	@contrib/setup build vm
+	@$(MAKE) --no-print-directory all
+	@FENCE=$(abspath $(BUILD)/fence) contrib/vm/run
+
 bench:
 	@contrib/setup build bench
 	@$(MAKE) --no-print-directory all
@@ -119,4 +125,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check check-faults conformance fuzz bench bench-net install format format-check clean
+.PHONY: all run check check-faults check-vm conformance fuzz bench bench-net install format format-check clean

@@ -536,8 +536,7 @@ int creation_make(struct creation *creation, struct error *err)
 	resources = creation->config->linux->resources;
 	/* Also without resources: the common devices, and no others, are what a container has then. */
 	if (cgroup_create(creation->cgroup, resources, &creation->config->annotations, err) < 0 ||
-		cgroup_apply(creation->cgroup, resources, err) < 0 ||
-		prepare_resctrl(creation, err) < 0)
+		cgroup_apply(creation->cgroup, resources, err) < 0 || prepare_resctrl(creation, err) < 0)
 		return -1;
 	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
 		return -1;
