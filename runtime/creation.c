@@ -275,12 +275,13 @@ static int write_down(struct creation *creation, struct error *err)
 
 /* ---- the init process ---- */
 
-/* What the runtime does to the namespaces of the init process, once that is in them. */
+/* What the runtime does once the init process is in its namespaces and has mounted everything, and before anything of the container's
+ * runs. */
 static bool has_to_wait_for_runtime(const struct oci_config *config)
 {
 	const struct oci_hooks *hooks = config->hooks;
 
-	return config->linux->net_devices.count ||
+	return config->linux->net_devices.count || oci_annotation(config, ANNOTATION_PLACEHOLDERS) ||
 	       (hooks && (hooks->prestart.count || hooks->create_runtime.count ||
 				 hooks->create_container.count || hooks->start_container.count));
 }
@@ -436,6 +437,10 @@ static int prepare_namespaces(void *data, struct error *err)
 	const struct oci_hooks *hooks = creation->config->hooks;
 	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
 
+	if (oci_annotation(creation->config, ANNOTATION_PLACEHOLDERS) &&
+		placeholders_identify(creation->arena, creation->directory.root, creation->options->id, err) <
+			0)
+		return -1;
 	if (net_devices_move(creation->arena, creation->config->linux, creation->child.pid, err) < 0)
 		return -1;
 	if (hooks && (hooks_run(&hooks->prestart, "prestart", &state, NULL, err) < 0 ||
@@ -556,9 +561,6 @@ int creation_make(struct creation *creation, struct error *err)
 	}
 	rootfs_close_sources(&creation->rootfs);
 	cgroup_settle(creation->cgroup);
-	if (oci_annotation(creation->config, ANNOTATION_PLACEHOLDERS) &&
-		placeholders_identify(creation->arena, creation->directory.root, options->id, err) < 0)
-		return -1;
 	if (fd_socket_pass("--pidfd-socket", options->pidfd_socket, creation->child.pidfd, "pidfd", err) < 0)
 		return -1;
 	return pid_file_write(creation->arena, options->pid_file, creation->child.pid, err);

@@ -363,7 +363,7 @@ pod_removed() {
 		  "hook": { "path": "/bin/sh", "args": ["sh", "-c", "cat >'$PWD/state'"] } }
 	JSON
 	runs in_host "${PODMAN[@]}" --hooks-dir "$PWD/hooks" run --rm --network none busybox true </dev/null
-	[ "$(jq -r .status state)" = creating ]
+	[ "$(jq -r .status state)" = created ]
 	if command -v catatonit >/dev/null || [ -e /usr/libexec/podman/catatonit ]; then
 		runs once --init busybox cat /proc/1/comm
 		[[ $output == catatonit || $output == podman-init ]]
