@@ -12,6 +12,7 @@
 
 #include "netns/control.h"
 #include "netns/egress.h"
+#include "netns/hash.h"
 #include "netns/inside.h"
 #include "netns/launch.h"
 #include "netns/namespace.h"
@@ -121,14 +122,11 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 }
 
 /* Descriptors that are opened here are the relay's; this process ends right after. */
-static int start(const struct invocation *invocation, const struct network_namespace *namespace,
-	struct relay_config *config, struct error *err)
+static int start(const struct invocation *invocation, const struct network_file *file,
+	const struct network_namespace *namespace, struct relay_config *config, struct error *err)
 {
-	struct network_file *file;
 	int result = -1;
 
-	if (load_settings(invocation, &file, err) < 0)
-		return -1;
 	config->container_fd = listen_for_container(invocation->state, err);
 	if (config->container_fd < 0)
 		return -1;
@@ -154,7 +152,7 @@ static int claim_namespace(
 		config->control_fd = control_listen(name, &taken, err);
 		if (!taken)
 			return config->control_fd < 0 ? -1 : 0;
-		joined = control_join(name, config->init_pidfd, err);
+		joined = control_join(name, config->init_pidfd, config->rules, err);
 		if (joined != 0)
 			return joined;
 		if (control_await_end(name, PREDECESSOR_MILLISECONDS, false, err) < 0)
@@ -176,8 +174,18 @@ static int open_container(const struct invocation *invocation, int *init_pidfd,
 	return namespace_open(pid, *init_pidfd, namespace, err);
 }
 
+static uint64_t rules_of(struct arena *arena, const struct network_file *file)
+{
+	static const struct hash_key key = { { 0 } }; /* the same in each hook */
+	size_t length;
+	const char *text = json_format(arena, network_file_write(arena, file), false, &length);
+
+	return hash_bytes(&key, text, length);
+}
+
 static int up(const struct invocation *invocation, struct error *err)
 {
+	struct network_file *file;
 	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
 	struct relay_config config = { .tun_fd = -1,
 		.splice_fds = { -1, -1 },
@@ -187,12 +195,14 @@ static int up(const struct invocation *invocation, struct error *err)
 		.log_fd = -1 };
 	int claim;
 
-	if (open_container(invocation, &config.init_pidfd, &namespace, err) < 0)
+	if (load_settings(invocation, &file, err) < 0 ||
+		open_container(invocation, &config.init_pidfd, &namespace, err) < 0)
 		return -1;
+	config.rules = rules_of(invocation->arena, file);
 	claim = claim_namespace(&namespace, &config, err);
 	if (claim != 0)
 		return claim < 0 ? -1 : 0;
-	return start(invocation, &namespace, &config, err);
+	return start(invocation, file, &namespace, &config, err);
 }
 
 static int down(const struct invocation *invocation, struct error *err)

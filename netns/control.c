@@ -134,7 +134,7 @@ static int open_peer(int fd, pid_t pid)
 	return pidfd;
 }
 
-static bool send_descriptor(int socket, int fd)
+static bool send_newcomer(int socket, int fd, struct control_newcomer newcomer)
 {
 	union {
 		struct cmsghdr header;
@@ -142,17 +142,17 @@ static bool send_descriptor(int socket, int fd)
 	} control = { .header = { .cmsg_level = SOL_SOCKET,
 			      .cmsg_type = SCM_RIGHTS,
 			      .cmsg_len = CMSG_LEN(sizeof(int)) } };
-	struct iovec data = { .iov_base = "", .iov_len = 1 };
+	struct iovec data = { .iov_base = &newcomer, .iov_len = sizeof(newcomer) };
 	struct msghdr message = { .msg_iov = &data,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control) };
 
 	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-	return sendmsg(socket, &message, MSG_NOSIGNAL) == 1;
+	return sendmsg(socket, &message, MSG_NOSIGNAL) == sizeof(newcomer);
 }
 
-int control_join(const char *name, int init_pidfd, struct error *err)
+int control_join(const char *name, int init_pidfd, uint64_t rules, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
 	struct error unreachable;
@@ -164,12 +164,19 @@ int control_join(const char *name, int init_pidfd, struct error *err)
 		return 0;
 	if (fd < 0)
 		return *err = unreachable, -1;
-	if (!send_descriptor(fd, init_pidfd))
+	if (!send_newcomer(fd, init_pidfd, (struct control_newcomer){ rules }))
 		return 0;
 	if (!await(fd, JOIN_MILLISECONDS))
 		return error_set(err, ETIMEDOUT, "the relay of this network (process %d) does not answer",
 			(int)peer.pid);
-	return recv(fd, &answer, 1, 0) == 1;
+	if (recv(fd, &answer, 1, 0) != 1)
+		return 0;
+	return answer == CONTROL_TAKEN
+		       ? 1
+		       : error_set(err, 0,
+				 "the container shares the network of one with other network rules, and "
+				 "there can be one set of "
+				 "rules only: give them the same policy, or networks of their own");
 }
 
 /* A piece. 0: that was the end. */

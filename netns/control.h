@@ -9,6 +9,7 @@
 #include "spec/error.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum { CONTROL_NAME_MAX = 104 };
@@ -20,9 +21,16 @@ void control_name_of_container(const char *bundle, const char *id, char name[sta
  * error's text. */
 int control_listen(const char *name, bool *taken, struct error *err);
 
+/* A container that joins: its init process comes along as a descriptor. */
+struct control_newcomer {
+	uint64_t rules; /* see relay.h */
+};
+enum { CONTROL_TAKEN = 'y', CONTROL_OTHER_RULES = 'n' };
+
 /* Hands another container's init process to the relay that holds the name (residents.h). 1: it serves that container, too;
- * 0: it was just ending. */
-int control_join(const char *name, int init_pidfd, struct error *err);
+ * 0: it was just ending. That its rules are others than those of the relay is an error: it has one way out, and one set of rules for
+ * all who share the namespace. */
+int control_join(const char *name, int init_pidfd, uint64_t rules, struct error *err);
 
 /* Writes what the relay that holds the name says of the flows that live (flows_describe() of flows.h) to `out`. 0: there is no
  * such relay. */

@@ -50,8 +50,10 @@ struct relay_config {
 	int init_pidfd; /* the relay ends when this does */
 	int control_fd; /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
 	int container_fd; /* the same for the name of the container (control.h) */
-	int ready_fd;	  /* written one byte when the relay serves, then closed */
-	int log_fd;	  /* or -1 */
+	uint64_t
+		rules; /* stands for the whole of the network file: a pod's containers must all have the same */
+	int ready_fd; /* written one byte when the relay serves, then closed */
+	int log_fd;   /* or -1 */
 	struct proxy *proxies;
 	size_t proxy_count;  /* at most PROXIES_MAX; tried in order */
 	struct endpoint dns; /* family 0: none, DNS goes by TCP through the proxy */

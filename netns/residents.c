@@ -1,6 +1,7 @@
 /* See residents.h. */
 #include "netns/residents.h"
 
+#include "netns/control.h"
 #include "netns/flows.h"
 #include "spec/cleanup.h"
 
@@ -40,6 +41,7 @@ struct residents {
 		struct residents *residents;
 	} doors[2]; /* the control sockets */
 	const struct flows *flows;
+	uint64_t rules;
 	uid_t owner;
 	residents_gone *gone;
 	void *data;
@@ -115,27 +117,28 @@ static void patience_ended(struct timer *timer)
 	dismiss((struct visitor *)((char *)timer - offsetof(struct visitor, patience)));
 }
 
-/* The descriptor that comes with the byte, or -1. False: nothing came. */
-static bool receive(int socket, int *fd)
+/* The descriptor that comes along with a newcomer, or -1: somebody asks, with a byte. False: nothing came, or something else. */
+static bool receive(int socket, struct control_newcomer *newcomer, int *fd)
 {
 	union {
 		struct cmsghdr header;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
-	char byte;
-	struct iovec data = { .iov_base = &byte, .iov_len = 1 };
+	struct iovec data = { .iov_base = newcomer, .iov_len = sizeof(*newcomer) };
 	struct msghdr message = { .msg_iov = &data,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control) };
+	ssize_t length;
 
 	*fd = -1;
-	if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) != 1)
+	length = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+	if (length <= 0)
 		return false;
 	if (message.msg_controllen >= CMSG_LEN(sizeof(int)) && control.header.cmsg_level == SOL_SOCKET &&
 		control.header.cmsg_type == SCM_RIGHTS)
 		memcpy(fd, CMSG_DATA(&control.header), sizeof(*fd));
-	return true;
+	return length == (*fd < 0 ? 1 : (ssize_t)sizeof(*newcomer));
 }
 
 static void send_answer(struct visitor *visitor)
@@ -161,9 +164,23 @@ static void tell_flows(struct visitor *visitor)
 		send_answer(visitor);
 }
 
+static void admit(struct visitor *visitor, const struct control_newcomer *newcomer, int pidfd)
+{
+	char answer = CONTROL_TAKEN;
+
+	if (newcomer->rules != visitor->residents->rules) {
+		close_fd(pidfd);
+		answer = CONTROL_OTHER_RULES;
+	} else if (add_resident(visitor->residents, pidfd, NULL) < 0) {
+		return;
+	}
+	send(visitor->socket.fd, &answer, 1, MSG_NOSIGNAL);
+}
+
 static void visitor_spoke(struct watch *watch, uint32_t events)
 {
 	struct visitor *visitor = (struct visitor *)((char *)watch - offsetof(struct visitor, socket));
+	struct control_newcomer newcomer = { 0 };
 	int pidfd;
 
 	(void)events;
@@ -171,13 +188,13 @@ static void visitor_spoke(struct watch *watch, uint32_t events)
 		send_answer(visitor);
 		return;
 	}
-	if (!receive(watch->fd, &pidfd)) {
+	if (!receive(watch->fd, &newcomer, &pidfd)) {
+		close_fd(pidfd);
 		dismiss(visitor);
 	} else if (pidfd < 0) {
 		tell_flows(visitor);
 	} else {
-		if (add_resident(visitor->residents, pidfd, NULL) == 0)
-			send(watch->fd, "", 1, MSG_NOSIGNAL);
+		admit(visitor, &newcomer, pidfd);
 		dismiss(visitor);
 	}
 }
@@ -245,6 +262,7 @@ struct residents *residents_new(struct loop *loop, const struct relay_config *co
 	}
 	residents->loop = loop;
 	residents->flows = config->flows;
+	residents->rules = config->rules;
 	residents->owner = geteuid();
 	residents->gone = gone;
 	residents->data = data;

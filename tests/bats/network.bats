@@ -149,6 +149,10 @@ companion() {
 		first=$CONTAINER relay=$RELAY
 		companion
 		CONTAINER=$COMPANION
+		network '{"allow": ["203.0.113.7"], "deny": ["203.0.113.8"]}'
+		fails hook up
+		has 'shares the network of one with other network rules'
+		network '{"allow": ["203.0.113.7"]}'
 		runs hook up
 		stop "$first"
 		runs inside curl -sS -m 10 http://203.0.113.7/
@@ -174,11 +178,12 @@ companion() {
 		s.settimeout(10)
 		s.connect("\0" + name)
 		try:
-		    socket.send_fds(s, [b"x"], [os.pidfd_open(int(sys.argv[2]))])
+		    socket.send_fds(s, [bytes(8)], [os.pidfd_open(int(sys.argv[2]))])
 		    print("answer", s.recv(1))
 		except OSError as error: print(error)
 	PY
-	hasnt "b'\\x00'"
+	hasnt "b'y'"
+	hasnt "b'n'"
 	stop_container
 	wait_until no_relay
 }
