@@ -460,12 +460,11 @@ int cgroup_descend(struct cgroup *cgroup, const struct string_list *places, stru
 	return 0;
 }
 
-static bool takes_processes(struct cgroup_directory *directory)
+static bool takes_processes(const struct cgroup_directory *directory)
 {
 	char controllers[512];
 
-	return cgroup_directory_open(directory) &&
-	       cgroup_read(directory->fd, "cgroup.subtree_control", controllers, sizeof(controllers)) &&
+	return cgroup_read(directory->fd, "cgroup.subtree_control", controllers, sizeof(controllers)) &&
 	       !*controllers;
 }
 
@@ -475,7 +474,7 @@ int cgroup_follow_init(struct cgroup *cgroup, pid_t init, struct error *err)
 	struct memberships memberships = { 0 };
 	const char *file;
 
-	if (!directory || takes_processes(directory))
+	if (!directory || !cgroup_directory_open(directory) || takes_processes(directory))
 		return 0;
 	file = arena_printf(cgroup->arena, "/proc/%d/cgroup", init);
 	if (read_memberships(cgroup->arena, file, &memberships, err) < 0)
