@@ -287,7 +287,9 @@ int check_host(const char *hook)
 		{ "network hook", probe_file, POINTER(hook),
 			"no way out at all: policies with a proxy or rules are refused", false },
 		{ "spliced TCP", probe_hook, POINTER(hook),
-			"the relay translates TCP: large transfers cost it twice the CPU", false },
+			"TCP is translated also where a policy asks for \"auto\": large uploads cost the "
+			"relay twice the CPU",
+			false },
 		{ "cgroups", probe_cgroups, 0, "resource limits are refused", false },
 		{ "cgroup device eBPF", probe_bpf, 0, "device rules on cgroup v2 are refused", false },
 		{ "raise hard limits", probe_limits, 0, "rlimits above the present hard limit are refused",

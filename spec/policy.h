@@ -19,7 +19,7 @@ struct policy_network {
 	struct string_list inbound_ports;			  /* "[address:]port[:inner][/udp]" */
 	struct optional_uint16 http_proxy_port, socks_proxy_port; /* accepted, without effect */
 	const char *tun;      /* "required", "preferred" (default), "never" */
-	const char *datapath; /* "auto" (default), "splice", "translate" */
+	const char *datapath; /* "auto", "splice", "translate" (default) */
 	const char *log;
 };
 
