@@ -116,11 +116,12 @@ fuzz:
 	@contrib/setup build fuzz
 	@contrib/fuzz/run $(BUILD) $(SECONDS)
 
+SOURCES := $(wildcard */*.c */*.h contrib/*/*.c)
 format:
-	clang-format -i $(wildcard */*.c */*.h)
+	clang-format -i $(SOURCES)
 
 format-check:
-	clang-format --dry-run --Werror $(wildcard */*.c */*.h)
+	clang-format --dry-run --Werror $(SOURCES)
 
 clean:
 	rm -rf build build-sanitize

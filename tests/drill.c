@@ -12,7 +12,8 @@
  * All processes that run a program called fence… are under ptrace(2), and known by their way from the first: "0.1.0" is the
  * first child of the second child of COMMAND. Must never let a process outlive it.
  */
-#include <dirent.h>
+#include "leftovers.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <seccomp.h>
@@ -35,7 +36,7 @@ enum {
 	PATH_SIZE = 32,
 	PROCESSES_MAX = 64,
 	SITES_MAX = 20000,
-	TEXT_MAX = 65536,
+	TEXT_MAX = LEFTOVERS_MAX,
 	ERRNOS_MAX = 16,
 	WATCHES_MAX = 8,
 	PATIENCE_SECONDS = 25, /* fence's own patience ends before */
@@ -387,53 +388,6 @@ static bool all_ended(void)
 	return false;
 }
 
-/* ---- what is there ---- */
-
-static void list(int parent, const char *name, char *text, size_t *used)
-{
-	int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	struct dirent **entries;
-	int count, n = 0;
-
-	count = fd < 0 ? -1 : scandirat(fd, ".", &entries, NULL, alphasort);
-	for (int i = 0; i < count; i++) {
-		const char *entry = entries[i]->d_name;
-
-		/* Compiled filters are kept on purpose. */
-		if (strcmp(entry, ".") == 0 || strcmp(entry, "..") == 0 || strncmp(entry, ".seccomp", 8) == 0)
-			continue;
-		n = snprintf(text + *used, TEXT_MAX - *used, "%s/%s\n", name, entry);
-		*used += *used + (size_t)n < TEXT_MAX ? (size_t)n : 0;
-		if (entries[i]->d_type == DT_DIR)
-			list(fd, entry, text, used);
-	}
-	for (int i = 0; i < count; i++)
-		free(entries[i]);
-	if (count >= 0)
-		free(entries);
-	if (fd >= 0)
-		close(fd);
-}
-
-static void list_left(char *text)
-{
-	static char line[8192];
-	FILE *mounts = fopen("/proc/self/mountinfo", "re");
-	size_t used = 0;
-
-	text[0] = '\0';
-	for (size_t i = 0; i < options.watch_count; i++)
-		list(AT_FDCWD, options.watches[i], text, &used);
-	while (mounts && fgets(line, sizeof(line), mounts))
-		for (size_t i = 0; i < options.watch_count; i++)
-			if (strstr(line, options.watches[i]) && used + strlen(line) < TEXT_MAX) {
-				strcpy(text + used, line);
-				used += strlen(line);
-			}
-	if (mounts)
-		fclose(mounts);
-}
-
 static void read_all(int fd, char *text)
 {
 	ssize_t length = pread(fd, text, TEXT_MAX - 1, 0);
@@ -520,7 +474,7 @@ static void attempt(const struct site *site)
 		violation(site, "cleaning up fails", (read_all(errors_fd, errors), errors));
 	if (!all_ended())
 		violation(site, "a process is left", "");
-	list_left(left);
+	leftovers_list(options.watches, options.watch_count, left);
 	if (!site) {
 		memcpy(normal_left, left, TEXT_MAX);
 		if (status != 0)

@@ -331,6 +331,7 @@ static int take_echoes(int fd)
 	return count;
 }
 
+/* The generator's own pace, not a wait for anything: a fifth of a millisecond between bursts. */
 static void wait_a_little(void)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = 200000 }, NULL);

@@ -4,7 +4,7 @@ load helpers
 
 setup_file() {
 	common_setup_file
-	cc -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -I "$ROOT" -o "$FILE_DIR/drill" "$ROOT/tests/drill.c" -lseccomp
+	cc -D_GNU_SOURCE -O2 -Wall -Wextra -Werror -I "$ROOT" -o "$FILE_DIR/drill" "$ROOT/tests/drill.c" "$ROOT/tests/leftovers.c" -lseccomp
 }
 
 # Not ENOENT, EACCES and EROFS: a path that is masked may not be there, or not be reachable, or not be writable anyway.
