@@ -1,14 +1,16 @@
 /* Dialling: see dial.h. The candidates are the proxies, in order, or the addresses of the destination; the first that connects
  * serves. Nothing here blocks, and nothing connects that the rules have not been asked about.
  *
- * Proxies are tried one after the other; one that failed comes last for a while. Addresses are tried as RFC 8305 has it ("Happy
+ * Proxies are tried one after the other (proxy_pool.h). Addresses are tried as RFC 8305 has it ("Happy
  * Eyeballs"): families in turn, the next one begun a little later without giving up those before it.
  */
 #include "netns/dial.h"
+#include "netns/congestion.h"
 #include "netns/dns.h"
 #include "netns/egress.h"
 #include "netns/handshake.h"
 #include "netns/names.h"
+#include "netns/proxy_pool.h"
 #include "netns/unix_door.h"
 #include "spec/cleanup.h"
 
@@ -21,7 +23,6 @@ enum {
 	ADDRESSES_MAX = 8,
 	STAGGER_TIME = 250,	 /* until the next address is tried as well */
 	PROXY_TIME = 5000,	 /* of one proxy, while there are others */
-	UNWELL_TIME = 10000,	 /* that a proxy which failed comes last */
 	HANDSHAKE_TIME = 130000, /* the proxy itself may wait for a connect() to time out */
 };
 
@@ -31,8 +32,8 @@ struct dialer {
 	struct names *names;
 	struct dns *dns;
 	bool names_to_proxies;
-	bool paced_congestion; /* the host's default paces (BBR): it halves what a loopback carries */
-	uint64_t unwell_until[PROXIES_MAX]; /* 0: well */
+	bool paced_congestion; /* see congestion.h */
+	struct proxy_pool pool;
 };
 
 /* One connection that is being made. */
@@ -55,16 +56,14 @@ struct dial {
 	struct attempt attempts
 		[ADDRESSES_MAX]; /* one for each address; with proxies the first, for the present one */
 	size_t begun;		 /* of the addresses */
-	uint32_t proxies_tried;	 /* by number */
-	size_t proxy;		 /* the present one */
-	size_t target;		 /* which of the addresses it is asked for */
-	int error_number;	 /* what the attempts came to so far */
+	struct proxy_choice choice;
+	size_t proxy;	  /* the present one */
+	size_t target;	  /* which of the addresses it is asked for */
+	int error_number; /* what the attempts came to so far */
 	bool trusted, failed, shaking_hands;
 	struct handshake handshake;
 	char name[SOCKS_NAME_MAX + 1];
 };
-
-_Static_assert(PROXIES_MAX <= 32, "proxies_tried has a bit for each");
 
 bool dialer_gives_names(const struct relay_config *config)
 {
@@ -78,19 +77,15 @@ bool dialer_gives_names(const struct relay_config *config)
 struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, struct names *names)
 {
 	struct dialer *dialer = calloc(1, sizeof(*dialer));
-	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char congestion[16] = "";
-	socklen_t length = sizeof(congestion) - 1;
 
 	if (!dialer)
 		return NULL;
 	dialer->loop = loop;
 	dialer->config = config;
+	dialer->pool = (struct proxy_pool){ .proxies = config->proxies, .count = config->proxy_count };
 	dialer->names = names;
 	dialer->names_to_proxies = dialer_gives_names(config);
-	if (fd >= 0)
-		getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, &length);
-	dialer->paced_congestion = strncmp(congestion, "bbr", 3) == 0;
+	dialer->paced_congestion = congestion_is_paced();
 	return dialer;
 }
 
@@ -167,13 +162,6 @@ static void fail(struct dial *dial, int error_number)
 	loop_set_timer(dial->dialer->loop, &dial->timer, 0);
 }
 
-static bool is_loopback(const struct endpoint *endpoint)
-{
-	if (endpoint->family == AF_INET)
-		return ntohl(endpoint->v4.s_addr) >> 24 == 127;
-	return IN6_IS_ADDR_LOOPBACK(&endpoint->v6);
-}
-
 static int open_socket(const struct dial *dial, const struct endpoint *to)
 {
 	int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
@@ -182,8 +170,8 @@ static int open_socket(const struct dial *dial, const struct endpoint *to)
 		return -1;
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	if (dial->dialer->paced_congestion && is_loopback(to))
-		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+	if (dial->dialer->paced_congestion)
+		congestion_suit_loopback(fd, to);
 	return fd;
 }
 
@@ -218,44 +206,14 @@ static bool start_attempt(struct dial *dial, struct attempt *attempt, const stru
 
 /* Proxies. */
 
-static bool can_serve(const struct dial *dial, const struct proxy *proxy)
-{
-	return !dial->relay || proxy->kind == PROXY_SOCKS5;
-}
-
-/* The first in order that has not been tried and is well, or, where none is, just the first. */
-static bool choose_proxy(struct dial *dial)
-{
-	const struct dialer *dialer = dial->dialer;
-	bool found = false;
-
-	for (size_t i = 0; i < dialer->config->proxy_count; i++) {
-		bool unwell = dialer->unwell_until[i] > loop_now(dialer->loop);
-
-		if ((dial->proxies_tried & 1u << i) || (unwell && found) ||
-			!can_serve(dial, &dialer->config->proxies[i]))
-			continue;
-		dial->proxy = i;
-		found = true;
-		if (!unwell)
-			break;
-	}
-	dial->proxies_tried |= found ? 1u << dial->proxy : 0;
-	return found;
-}
-
 static bool others_are_left(const struct dial *dial)
 {
-	for (size_t i = 0; i < dial->dialer->config->proxy_count; i++) {
-		if (!(dial->proxies_tried & 1u << i) && can_serve(dial, &dial->dialer->config->proxies[i]))
-			return true;
-	}
-	return false;
+	return proxy_pool_has_more(&dial->dialer->pool, &dial->choice);
 }
 
 static void set_unwell(struct dial *dial)
 {
-	dial->dialer->unwell_until[dial->proxy] = loop_now(dial->dialer->loop) + UNWELL_TIME;
+	proxy_pool_failed(&dial->dialer->pool, dial->proxy, loop_now(dial->dialer->loop));
 }
 
 /* One that was unwell is tried again by a single dial: for the others it stays so until that has connected. */
@@ -263,8 +221,9 @@ static void try_next_proxy(struct dial *dial)
 {
 	stop_attempt(&dial->attempts[0]);
 	dial->shaking_hands = false;
-	while (choose_proxy(dial)) {
-		if (dial->dialer->unwell_until[dial->proxy])
+	while (proxy_pool_choose(
+		&dial->dialer->pool, &dial->choice, loop_now(dial->dialer->loop), &dial->proxy)) {
+		if (dial->dialer->pool.unwell_until[dial->proxy])
 			set_unwell(dial);
 		if (start_attempt(dial, &dial->attempts[0], &current_proxy(dial)->address)) {
 			loop_set_timer(dial->dialer->loop, &dial->timer, PROXY_TIME);
@@ -273,7 +232,7 @@ static void try_next_proxy(struct dial *dial)
 		set_unwell(dial);
 	}
 	/* A proxy that cannot be reached is no network; it says nothing about the destination. */
-	fail(dial, dial->proxies_tried ? ENETUNREACH : EOPNOTSUPP);
+	fail(dial, dial->choice.tried ? ENETUNREACH : EOPNOTSUPP);
 }
 
 static void leave_proxy(struct dial *dial)
@@ -317,7 +276,7 @@ static bool next_target(struct dial *dial)
 	if (dial->target + 1 >= dial->address_count || target_of(dial).name)
 		return false;
 	dial->target++;
-	dial->proxies_tried &= ~(1u << dial->proxy);
+	dial->choice.tried &= ~(1u << dial->proxy);
 	return true;
 }
 
@@ -342,7 +301,7 @@ static void start_handshake(struct dial *dial)
 	int answer = handshake_start(&dial->handshake, watch->fd, current_proxy(dial),
 		dial->relay ? SOCKS_ASSOCIATE : SOCKS_CONNECT, &target);
 
-	dial->dialer->unwell_until[dial->proxy] = 0;
+	dial->dialer->pool.unwell_until[dial->proxy] = 0;
 	dial->shaking_hands = true;
 	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
 	if (loop_modify(dial->dialer->loop, watch, EPOLLIN) < 0)
@@ -391,23 +350,6 @@ static void try_next_address(struct dial *dial)
 		fail(dial, dial->error_number);
 }
 
-/* Over a loopback, whatever the address: the connection's two ends are the same host. */
-static void suit_congestion(const struct dial *dial, const struct attempt *attempt)
-{
-	const struct endpoint *peer = &dial->addresses[attempt - dial->attempts];
-	struct sockaddr_storage address;
-	socklen_t length = sizeof(address);
-	struct endpoint own;
-
-	if (!dial->dialer->paced_congestion ||
-		getsockname(attempt->watch.fd, (struct sockaddr *)&address, &length) < 0 ||
-		!endpoint_from_sockaddr(&own, &address))
-		return;
-	own.port = peer->port;
-	if (endpoint_equal(&own, peer))
-		setsockopt(attempt->watch.fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
-}
-
 /* Either. */
 
 static void try_next(struct dial *dial)
@@ -451,7 +393,8 @@ static void attempt_ready(struct watch *watch, uint32_t events)
 	} else if (by_proxy(dial)) {
 		start_handshake(dial);
 	} else {
-		suit_congestion(dial, attempt);
+		if (dial->dialer->paced_congestion)
+			congestion_suit_host(watch->fd, &dial->addresses[attempt - dial->attempts]);
 		finish_with(dial, attempt);
 	}
 }

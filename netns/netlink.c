@@ -230,6 +230,17 @@ int netlink_address_add(struct netlink *netlink, unsigned int link, const struct
 	return finish(netlink, buffer, what, err);
 }
 
+/* In place of one that is there. */
+static struct rtmsg *begin_route(struct netlink *netlink, char *buffer, sa_family_t family)
+{
+	struct rtmsg *route = begin(
+		netlink, buffer, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*route));
+
+	route->rtm_family = (uint8_t)family;
+	route->rtm_protocol = RTPROT_STATIC;
+	return route;
+}
+
 int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned int link,
 	const struct endpoint *source, struct error *err)
 {
@@ -237,11 +248,8 @@ int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned 
 	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
 	struct rtmsg *route;
 
-	route = begin(
-		netlink, buffer, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*route));
-	route->rtm_family = (uint8_t)family;
+	route = begin_route(netlink, buffer, family);
 	route->rtm_table = RT_TABLE_MAIN;
-	route->rtm_protocol = RTPROT_STATIC;
 	route->rtm_scope = family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE;
 	route->rtm_type = RTN_UNICAST;
 	mnl_attr_put_u32(message, RTA_OIF, link);
@@ -435,10 +443,7 @@ int netlink_route_local(struct netlink *netlink, sa_family_t family, uint32_t ta
 	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
 	struct rtmsg *route;
 
-	route = begin(
-		netlink, buffer, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*route));
-	route->rtm_family = (uint8_t)family;
-	route->rtm_protocol = RTPROT_STATIC;
+	route = begin_route(netlink, buffer, family);
 	route->rtm_scope = family == AF_INET ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE;
 	route->rtm_type = RTN_LOCAL;
 	mnl_attr_put_u32(message, RTA_OIF, NETLINK_LOOPBACK);

@@ -1,0 +1,44 @@
+/* See congestion.h. */
+#include "netns/congestion.h"
+
+#include "spec/cleanup.h"
+
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+
+bool congestion_is_paced(void)
+{
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char name[16] = "";
+	socklen_t length = sizeof(name) - 1;
+
+	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length) < 0)
+		return false;
+	return strncmp(name, "bbr", 3) == 0;
+}
+
+static void set_reno(int fd)
+{
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+}
+
+void congestion_suit_loopback(int fd, const struct endpoint *peer)
+{
+	if (peer->family == AF_INET ? ntohl(peer->v4.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&peer->v6))
+		set_reno(fd);
+}
+
+void congestion_suit_host(int fd, const struct endpoint *peer)
+{
+	struct sockaddr_storage address;
+	socklen_t length = sizeof(address);
+	struct endpoint own;
+
+	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+		!endpoint_from_sockaddr(&own, &address))
+		return;
+	own.port = peer->port;
+	if (endpoint_equal(&own, peer))
+		set_reno(fd);
+}
