@@ -53,28 +53,43 @@ static bool ends_with(const char *text, const char *end)
 	return length > end_length && strcmp(text + length - end_length, end) == 0;
 }
 
+/* Words with "-" between them, none empty. */
+static bool is_slice(const char *name)
+{
+	const char *word = name, *end;
+
+	if (!ends_with(name, slice_suffix) || strchr(name, '/'))
+		return false;
+	if (strcmp(name, "-.slice") == 0)
+		return true;
+	for (;; word = end + 1) {
+		end = strchrnul(word, '-');
+		if (!*end)
+			return strcmp(word, slice_suffix) != 0;
+		if (end == word)
+			return false;
+	}
+}
+
 /* "a-b.slice" is in "a.slice": the path "/a.slice/a-b.slice". "-.slice" is the root: "". */
 static const char *slice_path(struct arena *arena, const char *slice, struct error *err)
 {
-	size_t length = strlen(slice) - strlen(slice_suffix);
 	const char *path = "";
+	size_t length;
 
-	if (!ends_with(slice, slice_suffix) || strchr(slice, '/'))
-		goto invalid;
+	if (!is_slice(slice)) {
+		error_set(err, 0,
+			"linux.cgroupsPath: \"%s\" is not the name of a slice, such as \"system.slice\"",
+			slice);
+		return NULL;
+	}
 	if (strcmp(slice, "-.slice") == 0)
 		return "";
-	for (size_t i = 0; i <= length; i++) {
-		if (i < length && slice[i] != '-')
-			continue;
-		if (i == 0 || slice[i - 1] == '-')
-			goto invalid;
-		path = arena_printf(arena, "%s/%.*s%s", path, (int)i, slice, slice_suffix);
-	}
+	length = strlen(slice) - strlen(slice_suffix);
+	for (size_t i = 1; i <= length; i++)
+		if (i == length || slice[i] == '-')
+			path = arena_printf(arena, "%s/%.*s%s", path, (int)i, slice, slice_suffix);
 	return path;
-invalid:
-	error_set(err, 0, "linux.cgroupsPath: \"%s\" is not the name of a slice, such as \"system.slice\"",
-		slice);
-	return NULL;
 }
 
 /* Where the instance has its own root: "" for the system's, else such as "/user.slice/user-1000.slice/user@1000.service". */
@@ -218,12 +233,10 @@ static int start_unit(
 	struct dbus_message reply, ignored;
 	int result = dbus_call(dbus, &start, body, &reply, err);
 
-	if (result < 0 && is_error(&reply, "UnitExists")) {
-		dbus_put_string(&name, cgroup->unit);
-		if (dbus_call(dbus, &reset, &name, &ignored, NULL) < 0)
-			return -1;
+	dbus_put_string(&name, cgroup->unit);
+	if (result < 0 && is_error(&reply, "UnitExists") &&
+		dbus_call(dbus, &reset, &name, &ignored, NULL) == 0)
 		result = dbus_call(dbus, &start, body, &reply, err);
-	}
 	if (result < 0) {
 		cgroup->joined = is_error(&reply, "UnitExists"); /* somebody else's, not ours to stop */
 		return -1;
