@@ -4,6 +4,7 @@
  */
 #include "runtime/cgroup_internal.h"
 #include "runtime/cgroup_systemd.h"
+#include "runtime/clock.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,7 +13,6 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <time.h>
 
 static const char no_controller[] = "this host has no cgroup controller for it";
 
@@ -311,21 +311,13 @@ static bool remove_tree(int parent, const char *name)
 
 enum { DESTROY_PATIENCE_MS = 10000 };
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 /* Until each of them is gone, or the time is over. Killed processes need a moment to die. */
 static void wait_for_exit(const pid_t *pids, size_t count, int64_t deadline)
 {
 	for (size_t i = 0; i < count; i++) {
 		_cleanup_close_ int pidfd = pids[i] > 0 ? pidfd_open(pids[i], 0) : -1;
 		struct pollfd event = { .fd = pidfd, .events = POLLIN };
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - monotonic_ms();
 
 		if (pidfd >= 0)
 			poll(&event, 1, left > 0 ? left : 0);
@@ -342,7 +334,7 @@ static void wait_until_empty(struct cgroup *cgroup, int64_t deadline)
 
 	if (directory && cgroup_directory_open(directory))
 		events = openat(directory->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
-	while (events >= 0 && now_ms() < deadline) {
+	while (events >= 0 && monotonic_ms() < deadline) {
 		struct pollfd event = { .fd = events, .events = POLLPRI };
 		ssize_t length = pread(events, text, sizeof(text) - 1, 0);
 
@@ -351,7 +343,7 @@ static void wait_until_empty(struct cgroup *cgroup, int64_t deadline)
 		text[length] = '\0';
 		if (strstr(text, "populated 0"))
 			return;
-		poll(&event, 1, deadline - now_ms());
+		poll(&event, 1, deadline - monotonic_ms());
 	}
 }
 
@@ -375,7 +367,7 @@ static int remove_all(struct cgroup *cgroup, const struct cgroup_directory **bus
 
 int cgroup_destroy(struct cgroup *cgroup, struct error *err)
 {
-	int64_t deadline = now_ms() + DESTROY_PATIENCE_MS;
+	int64_t deadline = monotonic_ms() + DESTROY_PATIENCE_MS;
 	const struct cgroup_directory *busy;
 	pid_t *pids;
 	size_t count;
@@ -391,7 +383,7 @@ int cgroup_destroy(struct cgroup *cgroup, struct error *err)
 			return error_set(err, fault, "cannot remove the cgroup %s", busy->path);
 		if (cgroup_processes(cgroup->arena, cgroup, &pids, &count, err) < 0)
 			return -1;
-		if (now_ms() >= deadline)
+		if (monotonic_ms() >= deadline)
 			return error_set(err, EBUSY,
 				"cannot remove the cgroup %s: %zu processes are still in it", busy->path,
 				count);

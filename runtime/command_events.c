@@ -3,14 +3,12 @@
  */
 #include "runtime/command.h"
 #include "runtime/log.h"
+#include "runtime/clock.h"
 #include "spec/cleanup.h"
 
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-enum { MS_PER_S = 1000 };
 
 /* "5s", "100ms", "1m30s", as Go writes durations. */
 static int parse_duration(const char *text, int64_t *ms, struct error *err)
@@ -73,21 +71,13 @@ static int print_statistics(const char *id, struct cgroup *cgroup, struct error 
 	return print_event("stats", id, cgroup_statistics(arena, cgroup), arena, err);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * (int64_t)MS_PER_S + now.tv_nsec / 1000000;
-}
-
 /* Until the container has stopped. */
 static int follow(const char *id, const struct listed *listed, int64_t interval, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
 	_cleanup_close_ int pidfd = state_pidfd(listed->state);
 	struct cgroup_oom oom;
-	int64_t next = now_ms() + interval;
+	int64_t next = monotonic_ms() + interval;
 
 	if (cgroup_oom_watch(listed->cgroup, &oom, err) < 0)
 		log_warning("%s", err->message);
@@ -96,7 +86,7 @@ static int follow(const char *id, const struct listed *listed, int64_t interval,
 			{ .fd = pidfd, .events = POLLIN },
 			{ .fd = oom.fd, .events = cgroup_oom_events(&oom) },
 		};
-		int64_t left = next - now_ms();
+		int64_t left = next - monotonic_ms();
 
 		if (poll(fds, ARRAY_SIZE(fds), left > 0 ? (int)left : 0) < 0 && errno != EINTR)
 			return error_set(err, errno, "cannot wait for the container");
@@ -105,7 +95,7 @@ static int follow(const char *id, const struct listed *listed, int64_t interval,
 			return -1;
 		if (pidfd < 0 || fds[0].revents)
 			return 0;
-		if (now_ms() < next)
+		if (monotonic_ms() < next)
 			continue;
 		if (print_statistics(id, listed->cgroup, err) < 0)
 			return -1;

@@ -10,24 +10,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int running_state(struct invocation_context *context, const char *id, struct oci_state *oci)
-{
-	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
-	enum container_status status;
-	struct cgroup *cgroup;
-	struct state *state;
-
-	if (state_open(context->arena, context->global->root, id, &directory, &context->err) < 0 ||
-		state_load(context->arena, &directory, &state, &context->err) < 0 ||
-		state_cgroup(context->arena, state, &cgroup, &context->err) < 0)
-		return -1;
-	status = state_status(&directory, state, cgroup);
-	if (status == CONTAINER_STOPPED)
-		return error_set(&context->err, 0, "container %s does not run", id);
-	*oci = state_oci(state, status);
-	return 0;
-}
-
 int command_net(struct invocation_context *context)
 {
 	static const char *const container_only[] = { "CONTAINER", NULL };
@@ -35,13 +17,17 @@ int command_net(struct invocation_context *context)
 	char *const words[] = { "fence-network", "flows", NULL };
 	_cleanup_close_ int state_fd = -1;
 	struct string_list arguments;
+	struct listed listed;
 	struct oci_state state;
 	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	if (running_state(context, arguments.items[0], &state) < 0)
+	if (command_look_up(context, arguments.items[0], &listed) < 0)
 		return -1;
+	if (listed.status == CONTAINER_STOPPED)
+		return error_set(&context->err, 0, "container %s does not run", arguments.items[0]);
+	state = state_oci(listed.state, listed.status);
 	state_fd = hooks_state_file(&state, &context->err);
 	if (state_fd < 0)
 		return -1;

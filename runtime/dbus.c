@@ -2,6 +2,7 @@
  * peer, being on the same machine, has too. */
 #include "runtime/dbus.h"
 
+#include "runtime/clock.h"
 #include "spec/cleanup.h"
 
 #include <poll.h>
@@ -9,7 +10,6 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
-#include <time.h>
 
 enum { METHOD_CALL = 1, METHOD_RETURN = 2, ERROR_REPLY = 3, SIGNAL = 4 };
 enum {
@@ -225,18 +225,10 @@ static void read_header(struct dbus_message *message, size_t fields_end)
 
 /* ---- the connection ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000LL + now.tv_nsec / 1000000;
-}
-
 static int wait_for(struct dbus *dbus, int64_t deadline, struct error *err)
 {
 	struct pollfd poll_fd = { .fd = dbus->fd, .events = POLLIN };
-	int64_t left = deadline - now_ms();
+	int64_t left = deadline - monotonic_ms();
 	int ready = poll(&poll_fd, 1, left > 0 ? (int)left : 0);
 
 	if (ready > 0 || (ready < 0 && errno == EINTR))
@@ -303,7 +295,7 @@ static int authenticate(struct dbus *dbus, struct error *err)
 {
 	static char hello[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
 	struct iovec part = { hello, sizeof(hello) - 1 };
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = monotonic_ms() + PATIENCE_MS;
 	char line[256];
 
 	if (send_all(dbus, &part, 1, err) < 0)
@@ -382,7 +374,7 @@ int dbus_call(struct dbus *dbus, const struct dbus_method *method, const struct 
 	struct dbus_body header = make_header(dbus, method, body_length);
 	struct iovec parts[] = { { header.bytes, header.length },
 		{ body ? body->bytes : NULL, body_length } };
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = monotonic_ms() + PATIENCE_MS;
 
 	*reply = (struct dbus_message){ 0 };
 	if (send_all(dbus, parts, ARRAY_SIZE(parts), err) < 0)
@@ -398,7 +390,7 @@ int dbus_call(struct dbus *dbus, const struct dbus_method *method, const struct 
 int dbus_wait_signal(struct dbus *dbus, const char *member, const char *signature,
 	struct dbus_message *signal, struct error *err)
 {
-	int64_t deadline = now_ms() + PATIENCE_MS;
+	int64_t deadline = monotonic_ms() + PATIENCE_MS;
 
 	do {
 		if (receive_message(dbus, deadline, signal, err) < 0)

@@ -30,16 +30,15 @@ int fd_socket_connect(const char *option, const char *path, struct error *err)
 	return steal_fd(&fd);
 }
 
-int fd_socket_send(const char *option, int socket_fd, int fd, const char *name, struct error *err)
+ssize_t fd_socket_sendmsg(int socket_fd, struct iovec *parts, size_t count, int fd)
 {
 	union {
 		char bytes[CMSG_SPACE(sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
-	struct iovec part = { (void *)name, strlen(name) };
 	struct msghdr header = {
-		.msg_iov = &part,
-		.msg_iovlen = 1,
+		.msg_iov = parts,
+		.msg_iovlen = count,
 		.msg_control = control.bytes,
 		.msg_controllen = sizeof(control.bytes),
 	};
@@ -49,9 +48,16 @@ int fd_socket_send(const char *option, int socket_fd, int fd, const char *name, 
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
 	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	if (sendmsg(socket_fd, &header, MSG_NOSIGNAL) < 0)
-		return error_set(err, errno, "%s: cannot send %s", option, name);
-	return 0;
+	return sendmsg(socket_fd, &header, MSG_NOSIGNAL);
+}
+
+int fd_socket_send(const char *option, int socket_fd, int fd, const char *name, struct error *err)
+{
+	struct iovec part = { (void *)name, strlen(name) };
+
+	return fd_socket_sendmsg(socket_fd, &part, 1, fd) < 0
+		       ? error_set(err, errno, "%s: cannot send %s", option, name)
+		       : 0;
 }
 
 int fd_socket_pass(const char *option, const char *path, int fd, const char *name, struct error *err)

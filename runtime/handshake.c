@@ -1,6 +1,7 @@
 /* See handshake.h. */
 #include "runtime/handshake.h"
 
+#include "runtime/fd_socket.h"
 #include "spec/cleanup.h"
 
 #include <string.h>
@@ -16,27 +17,6 @@ int handshake_pair(int *ours, int *theirs, struct error *err)
 	*ours = pair[0];
 	*theirs = pair[1];
 	return 0;
-}
-
-static ssize_t send_with_fd(int socket, struct iovec *parts, size_t count, int fd)
-{
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct msghdr header = {
-		.msg_iov = parts,
-		.msg_iovlen = count,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes),
-	};
-	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
-
-	cmsg->cmsg_level = SOL_SOCKET;
-	cmsg->cmsg_type = SCM_RIGHTS;
-	cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	return sendmsg(socket, &header, MSG_NOSIGNAL);
 }
 
 /* The runtime must outlive a child that dies; a child that the runtime has left need not. */
@@ -59,7 +39,8 @@ int handshake_send(
 	ssize_t sent;
 
 	do
-		sent = fd < 0 ? send_plainly(socket, type, parts, 2) : send_with_fd(socket, parts, 2, fd);
+		sent = fd < 0 ? send_plainly(socket, type, parts, 2)
+			      : fd_socket_sendmsg(socket, parts, 2, fd);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return error_set(err, errno, "cannot send to the %s",

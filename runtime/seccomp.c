@@ -6,6 +6,7 @@
  */
 #include "runtime/seccomp.h"
 
+#include "runtime/fd_socket.h"
 #include "runtime/named.h"
 #include "runtime/seccomp_cache.h"
 #include "runtime/seccomp_newer.h"
@@ -18,7 +19,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/un.h>
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV /* Linux 5.19 */
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -366,46 +366,19 @@ static char *process_state(struct arena *arena, const struct oci_seccomp *seccom
 	return json_format(arena, object, false, length);
 }
 
-static int connect_agent(const char *path, struct error *err)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	_cleanup_close_ int agent = -1;
-
-	if (strlen(path) >= sizeof(address.sun_path))
-		return error_set(err, ENAMETOOLONG, "linux.seccomp.listenerPath: \"%s\"", path);
-	strcpy(address.sun_path, path);
-	agent = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (agent < 0 || connect(agent, (const struct sockaddr *)&address, sizeof(address)) < 0)
-		return error_set(err, errno,
-			"linux.seccomp.listenerPath: cannot connect to the agent at \"%s\"", path);
-	return steal_fd(&agent);
-}
-
 int seccomp_send_listener(const struct oci_seccomp *seccomp, int listener, const struct oci_state *state,
 	pid_t pid, struct error *err)
 {
-	union {
-		char bytes[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr aligned;
-	} control = { 0 };
 	_cleanup_arena_ struct arena *arena = arena_new();
-	_cleanup_close_ int agent = connect_agent(seccomp->listener_path, err);
+	_cleanup_close_ int agent =
+		fd_socket_connect("linux.seccomp.listenerPath", seccomp->listener_path, err);
 	struct iovec text;
-	struct msghdr message = { .msg_iov = &text,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control.bytes) };
-	struct cmsghdr *header = CMSG_FIRSTHDR(&message);
 	ssize_t sent;
 
 	if (agent < 0)
 		return -1;
 	text.iov_base = process_state(arena, seccomp, state, pid, &text.iov_len);
-	header->cmsg_level = SOL_SOCKET;
-	header->cmsg_type = SCM_RIGHTS;
-	header->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(header), &listener, sizeof(int));
-	sent = sendmsg(agent, &message, MSG_NOSIGNAL);
+	sent = fd_socket_sendmsg(agent, &text, 1, listener);
 	while (sent >= 0 && (size_t)sent < text.iov_len) { /* the fd went with the first byte */
 		text.iov_base = (char *)text.iov_base + sent;
 		text.iov_len -= sent;

@@ -364,10 +364,8 @@ pod_removed() {
 	JSON
 	runs in_host "${PODMAN[@]}" --hooks-dir "$PWD/hooks" run --rm --network none busybox true </dev/null
 	[ "$(jq -r .status state)" = created ]
-	if command -v catatonit >/dev/null || [ -e /usr/libexec/podman/catatonit ]; then
-		runs once --init busybox cat /proc/1/comm
-		[[ $output == catatonit || $output == podman-init ]]
-	fi
+	runs once --init busybox cat /proc/1/comm
+	[[ $output == catatonit || $output == podman-init ]]
 	assert_nothing_left
 }
 

@@ -172,7 +172,7 @@ calls_by_number() {
 		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/x"}|cannot be used for write
 		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}|linux.seccomp.listenerPath: is missing
 		{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}|linux.seccomp.listenerMetadata
-		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/no/agent"}|cannot connect to the agent
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/no/agent"}|linux.seccomp.listenerPath: cannot connect to /no/agent
 		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["kill"], "action": "SCMP_ACT_KILL", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}|linux.seccomp.syscalls[0].args[0].index
 		{"defaultAction": "SCMP_ACT_MAYBE"}|defaultAction
 	CASES
