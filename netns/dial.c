@@ -541,6 +541,7 @@ struct dial *dial_start_associate(
 	struct dial *dial = dial_new(dialer, done, data);
 
 	dial->relay = relay;
+	dial->choice.udp = true;
 	dial->destination.family =
 		AF_INET; /* 0.0.0.0:0: this client does not know yet where it will send from */
 	if (dialer->config->proxy_count)

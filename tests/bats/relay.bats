@@ -434,7 +434,7 @@ start_http_proxy() {
 	wait_until grep -q serving "$TEST_DIR/connect.log"
 }
 
-@test "an HTTP proxy: CONNECT with a password and the name; UDP is refused at once; what it says is told" {
+@test "an HTTP proxy: CONNECT with a password and the name; UDP is refused at once, or goes by the next proxy; what it says is told" {
 	start_peers
 	start_http_proxy
 	relay '{"proxies": ["http://us%20er:p%3Aw@127.0.0.1:3128"]}'
@@ -451,6 +451,15 @@ print(error_of(lambda: u.recv(1)))'
 	runs cat "$TEST_DIR/connect.log"
 	has 'CONNECT [2001:db8::7]:7002 HTTP/1.1'
 	has 'CONNECT www.example.com:7002 HTTP/1.1'
+	[[ $output != *0.0.0.0* ]] || complain 'it was asked for an association'
+	stop "$CONTAINER"
+
+	start_associate
+	ID=$ID-3 BUNDLE=$BUNDLE-3
+	relay '{"proxies": ["http://us%20er:p%3Aw@127.0.0.1:3128", "socks5://127.0.0.1:1081"]}'
+	runs python '
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.sendto(blob[:500], ("203.0.113.7", 7001)); assert u.recv(65535) == blob[:500]
+assert drain(connect("203.0.113.7", 7002)) == blob'
 	stop "$CONTAINER"
 
 	ID=$ID-2 BUNDLE=$BUNDLE-2
