@@ -3,6 +3,7 @@
  */
 #include "spec/command_internal.h"
 #include "spec/glob.h"
+#include "spec/policy_check.h"
 
 #include "spec/cleanup.h"
 
@@ -137,8 +138,8 @@ static size_t split_rule(char *rule, const char **parts, size_t max)
 /* Does a rule cover these words? */
 static bool rule_matches(const char *rule, const struct string_list *words, size_t first)
 {
-	char copy[1024];
-	const char *parts[32], *program;
+	char copy[COMMAND_RULE_LENGTH_MAX + 1];
+	const char *parts[COMMAND_RULE_WORDS_MAX], *program;
 	const struct program_options *options;
 	size_t count, at = first + 1;
 

@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#define PATHS(model, member, name) FIELD(model, member, name, STRING_LIST, .check = check_path_pattern)
-#define RULES(model, member, name) FIELD(model, member, name, STRING_LIST, .check = check_egress_rule)
-#define WORDS(model, member, name) FIELD(model, member, name, STRING_LIST, .check = check_not_empty)
-#define STRICT(model, table)	   OBJECT_TYPE(model, table, .strict = true)
+#define PATHS(model, member, name)    FIELD(model, member, name, STRING_LIST, .check = check_path_pattern)
+#define RULES(model, member, name)    FIELD(model, member, name, STRING_LIST, .check = check_egress_rule)
+#define COMMANDS(model, member, name) FIELD(model, member, name, STRING_LIST, .check = check_command_rule)
+#define WORDS(model, member, name)    FIELD(model, member, name, STRING_LIST, .check = check_not_empty)
+#define STRICT(model, table)	      OBJECT_TYPE(model, table, .strict = true)
 
 static const char *const datapaths[] = { "auto", "splice", "translate", NULL };
 static const char *const needs[] = { "required", "preferred", "never", NULL };
@@ -54,8 +55,8 @@ static const struct field filesystem_fields[] = {
 static const struct object_type filesystem_type = STRICT(struct policy_filesystem, filesystem_fields);
 
 static const struct field command_fields[] = {
-	WORDS(struct policy_command, deny, "deny"),
-	WORDS(struct policy_command, allow, "allow"),
+	COMMANDS(struct policy_command, deny, "deny"),
+	COMMANDS(struct policy_command, allow, "allow"),
 	FIELD(struct policy_command, use_defaults, "useDefaults", BOOLEAN),
 	FIELD(struct policy_command, runtime_exec_policy, "runtimeExecPolicy", STRING,
 		.allowed = exec_policies),
@@ -65,8 +66,8 @@ static const struct object_type command_type = STRICT(struct policy_command, com
 static const struct field ssh_fields[] = {
 	WORDS(struct policy_ssh, allowed_hosts, "allowedHosts"),
 	WORDS(struct policy_ssh, denied_hosts, "deniedHosts"),
-	WORDS(struct policy_ssh, allowed_commands, "allowedCommands"),
-	WORDS(struct policy_ssh, denied_commands, "deniedCommands"),
+	COMMANDS(struct policy_ssh, allowed_commands, "allowedCommands"),
+	COMMANDS(struct policy_ssh, denied_commands, "deniedCommands"),
 	FIELD(struct policy_ssh, allow_all_commands, "allowAllCommands", BOOLEAN),
 	FIELD(struct policy_ssh, inherit_deny, "inheritDeny", BOOLEAN),
 };

@@ -17,6 +17,22 @@ const char *check_not_empty(const char *value)
 	return *value ? NULL : "is empty; give a value or leave it out";
 }
 
+const char *check_command_rule(const char *value)
+{
+	static const char blank[] = " \t";
+	size_t words = 0;
+
+	for (const char *at = value + strspn(value, blank); *at; at += strspn(at, blank)) {
+		at += strcspn(at, blank);
+		words++;
+	}
+	if (!words)
+		return "has no word; name a program, or leave it out";
+	return words > COMMAND_RULE_WORDS_MAX || strlen(value) > COMMAND_RULE_LENGTH_MAX
+		       ? "is longer than a rule for commands can be (32 words, 1023 bytes)"
+		       : NULL;
+}
+
 const char *check_path_pattern(const char *value)
 {
 	if (!*value)

@@ -4,7 +4,11 @@
  */
 #pragma once
 
+/* Of a rule for commands: matching (command_match.c) knows no longer one. */
+enum { COMMAND_RULE_LENGTH_MAX = 1023, COMMAND_RULE_WORDS_MAX = 32 };
+
 const char *check_path_pattern(const char *value);
+const char *check_command_rule(const char *value);
 const char *check_egress_rule(const char *value);
 const char *check_proxy_url(
 	const char *value); /* its sentence must be printed without the value: it may hold a password */
