@@ -614,6 +614,7 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 			import os, pty, select, sys, signal
 			pid, terminal = pty.fork()
 			if pid == 0:
+			    signal.signal(signal.SIGINT, signal.SIG_DFL) # where the tests run in the background it is ignored, and no shell can trap it
 			    os.execv(sys.argv[1], ["fence", "--", "sh", "-c", "trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.05; done"])
 			seen, sent = b"", False
 			while select.select([terminal], [], [], 20)[0]:
