@@ -50,8 +50,12 @@ detached() {
 	runs podman run --detach --name "$ID" --network none "$@"
 }
 
+# podman 4.3 does not always unmount /dev/shm of a container with a user namespace before it removes what is under it, whatever the
+# runtime (about once in twenty, also with crun): what it could not remove goes at the second time.
 removed() {
-	runs podman rm --force --time 0 "$ID"
+	capture podman rm --force --time 0 "$ID"
+	[[ $output != *'userdata/shm: device or resource busy'* ]] || capture podman rm --force --time 0 "$ID"
+	[ "$status" -eq 0 ] || complain "podman rm should have succeeded"
 }
 
 # parent_removed NAME: podman does not wait for its monitor to leave the cgroup that it made above a container's. And for v1
