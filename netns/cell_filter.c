@@ -36,8 +36,8 @@ static const unsigned int plain_calls[] = {
 	__NR_munmap, __NR_mremap, __NR_brk, __NR_madvise, __NR_futex, __NR_clock_gettime, __NR_gettimeofday,
 	__NR_getrandom, __NR_sysinfo,
 	/* the end, also by abort() */
-	__NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_rt_sigprocmask, __NR_restart_syscall, __NR_getpid,
-	__NR_gettid, __NR_tgkill
+	__NR_close_range, __NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_rt_sigprocmask,
+	__NR_restart_syscall, __NR_getpid, __NR_gettid, __NR_tgkill
 };
 
 /* Calls of which only some are allowed, by the low half of one argument (the kernel ignores the other, they are ints). */

@@ -203,6 +203,7 @@ int control_flows(const char *name, int out, struct error *err)
 	_cleanup_close_ int fd = -1;
 	struct error unreachable;
 	struct ucred peer;
+	bool told = false;
 	int more;
 
 	fd = connect_to(name, &peer, &unreachable);
@@ -223,10 +224,11 @@ int control_flows(const char *name, int out, struct error *err)
 		return error_set(err, EPERM, "user %u holds the relay's control socket @%s",
 			(unsigned int)peer.uid, name);
 	if (send(fd, "", 1, MSG_NOSIGNAL) != 1)
-		return error_set(err, errno, "cannot ask the relay");
-	do
-		more = pass_on(fd, out, err);
-	while (more > 0);
+		return errno == EPIPE ? 0 : error_set(err, errno, "cannot ask the relay");
+	for (more = pass_on(fd, out, err); more > 0; more = pass_on(fd, out, err))
+		told = true;
+	if (more < 0 && err->number == ECONNRESET && !told) /* it was just ending */
+		return 0;
 	return more < 0 ? -1 : 1;
 }
 
@@ -235,7 +237,6 @@ int control_await_end(const char *name, int milliseconds, bool kill, struct erro
 	_cleanup_close_ int fd = -1, pidfd = -1;
 	struct error unreachable;
 	struct ucred peer;
-	int end;
 
 	fd = connect_to(name, &peer, &unreachable);
 	if (fd < 0 && unreachable.number == ECONNREFUSED)
@@ -245,9 +246,8 @@ int control_await_end(const char *name, int milliseconds, bool kill, struct erro
 	if (!is_ours(&peer))
 		return error_set(err, EPERM, "user %u holds the relay's control socket @%s",
 			(unsigned int)peer.uid, name);
-	pidfd = open_peer(fd, peer.pid);
-	end = pidfd >= 0 ? pidfd : fd;
-	if (await(end, milliseconds))
+	pidfd = open_peer(fd, peer.pid); /* while the relay lives: later its number may be another's */
+	if (await(fd, milliseconds))
 		return 0;
 	if (!kill)
 		return error_set(
@@ -255,7 +255,7 @@ int control_await_end(const char *name, int milliseconds, bool kill, struct erro
 	if (pidfd >= 0 && syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
 		return error_set(err, errno, "the relay (process %d) does not end and cannot be killed",
 			(int)peer.pid);
-	if (!await(end, AFTER_KILL_MILLISECONDS))
+	if (!await(fd, AFTER_KILL_MILLISECONDS))
 		return error_set(err, ETIMEDOUT, "the relay (process %d) does not end", (int)peer.pid);
 	return 0;
 }

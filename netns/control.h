@@ -39,6 +39,6 @@ int control_flows(const char *name, int out, struct error *err);
 /* In the relay's process: makes it the one whom the socket's peers see, instead of the hook that has made the socket. */
 int control_adopt(int fd, struct error *err);
 
-/* Waits until the relay that holds the name has ended, at most `milliseconds`; then it is killed where `kill` says so, else that is an
- * error. No such relay: success. */
+/* Waits until the relay that holds the name has let it go, which is its end, at most `milliseconds`; then it is killed where `kill`
+ * says so, else that is an error. No such relay: success. */
 int control_await_end(const char *name, int milliseconds, bool kill, struct error *err);

@@ -221,6 +221,26 @@ static int say_ready(struct relay_config *config, struct error *err)
 	return 0;
 }
 
+static void close_between(int first, int last)
+{
+	if (first <= last)
+		close_range((unsigned int)first, (unsigned int)last, 0);
+}
+
+/* Whoever waits for this relay's end waits for the container's name to be free (control.h), and not for the grace periods that the
+ * kernel takes over tun0. The namespace's name is kept until that is gone, too: the next relay there needs another. */
+static void let_go(const struct relay_config *config)
+{
+	int tun = config->tun_fd, name = config->control_fd;
+
+	if (tun < 0)
+		return;
+	close_between(0, (tun < name ? tun : name) - 1);
+	close_between((tun < name ? tun : name) + 1, (tun < name ? name : tun) - 1);
+	close_between((tun < name ? name : tun) + 1, INT32_MAX);
+	close_fd(tun);
+}
+
 int relay_run(struct relay_config *config, struct error *err)
 {
 	struct relay relay = { .config = config };
@@ -231,5 +251,7 @@ int relay_run(struct relay_config *config, struct error *err)
 		say_ready(config, err) == 0)
 		result = loop_run(relay.loop, err);
 	free_parts(&relay);
+	if (result == 0)
+		let_go(config);
 	return result;
 }

@@ -90,7 +90,7 @@ stop_container() {
 		one_relay
 		stop_container
 		runs hook down
-		no_relay
+		wait_until no_relay
 		assert_nothing_left
 	done
 }
@@ -584,6 +584,24 @@ reach_container() {
 		kill -KILL "$RELAY"
 		wait_until no_relay
 	done
+}
+
+@test "one container after the other in the same namespace: each has its way out at once" {
+	start_web 203.0.113.7 80
+	network '{"allow": ["203.0.113.7:80"]}'
+	container
+	local pod=$CONTAINER
+	for run in 1 2 3 4 5; do
+		start next nsenter --target "$pod" --net sleep 600
+		CONTAINER=$STARTED
+		wait_until is_sleeping "$CONTAINER"
+		runs hook up
+		runs inside curl -sS -m 10 http://203.0.113.7/
+		is 'the page'
+		stop_container
+		runs hook down
+	done
+	stop "$pod"
 }
 
 @test "with a listener instead of tun0 an engine's eth0 is closed as well" {
