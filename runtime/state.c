@@ -212,7 +212,7 @@ static int read_tree(struct arena *arena, const struct state_directory *director
 
 	if (fd < 0)
 		return error_set(err, errno, "cannot open %s", name);
-	return json_parse_fd(arena, fd, name, JSON_STRICT, tree, err);
+	return json_parse_fd(arena, fd, name, JSON_BYTES, tree, err);
 }
 
 int state_load(

@@ -308,7 +308,8 @@ static int parse_in_place(struct parser *parser, enum json_flags flags, struct j
 	size_t offset;
 	yajl_status status;
 
-	if ((complaint = json_text_check_utf8(parser->text, parser->length, &offset)))
+	if (!(flags & JSON_BYTES) &&
+		(complaint = json_text_check_utf8(parser->text, parser->length, &offset)))
 		return fail_at(parser, offset, complaint);
 	if ((flags & JSON_RELAXED) && (complaint = json_text_relax(parser->text, parser->length, &offset)))
 		return fail_at(parser, offset, complaint);

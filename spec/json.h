@@ -46,11 +46,13 @@ struct json_member {
 enum json_flags {
 	JSON_STRICT = 0,
 	JSON_RELAXED = 1, /* comments (C and C++ style) and trailing commas: policies, never config.json */
+	JSON_BYTES =
+		2, /* strings of any bytes: what fence wrote itself, from a command line that is not UTF-8 */
 };
 
 /* Parses `text` (at most 16 MiB); the tree lives in `arena`. `name` is how errors call the file: "NAME:LINE:COLUMN: path:
- * what, and the mend". Refused: trailing content, a duplicate key, nesting deeper than JSON_DEPTH_MAX, invalid UTF-8, NUL
- * in a string. */
+ * what, and the mend". Refused: trailing content, a duplicate key, nesting deeper than JSON_DEPTH_MAX, invalid UTF-8 (but with
+ * JSON_BYTES), NUL in a string. */
 int json_parse(struct arena *arena, const char *text, size_t length, const char *name, enum json_flags flags,
 	struct json **tree, struct error *err);
 
