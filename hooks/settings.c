@@ -211,6 +211,7 @@ int settings_apply(
 	if (apply_rules(arena, file, config, err) < 0 || apply_proxies(arena, file, config, err) < 0 ||
 		apply_dns(file, config, err) < 0 || apply_inbound(arena, file, config, err) < 0)
 		return -1;
+	config->check_server_name = file->check_server_name.value;
 	if (file->log)
 		config->log_fd = open_log(file->log, err);
 	return file->log && config->log_fd < 0 ? -1 : 0;

@@ -422,7 +422,7 @@ static bool judge(const struct dial *dial, const struct endpoint *address, struc
 	       egress_permits(dial->dialer->config->egress, EGRESS_TCP, flow->name, address, &flow->rule);
 }
 
-/* A denial is a line of the log; what is allowed is recorded from here on. */
+/* A denial is a line of the log; what is allowed is recorded from here on. What is to be checked must have a record that says so. */
 static bool permitted(struct dial *dial, const struct endpoint *address)
 {
 	struct flows *flows = dial->dialer->config->flows;
@@ -433,6 +433,11 @@ static bool permitted(struct dial *dial, const struct endpoint *address)
 		flows_deny(flows, &flow);
 	else if (!dial->trusted)
 		dial->record = flows_begin(flows, &flow);
+	if (dial->name[0] && dial->dialer->config->check_server_name) {
+		allowed = dial->record;
+		if (allowed)
+			dial->record->check_name = true;
+	}
 	return allowed;
 }
 

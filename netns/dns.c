@@ -453,7 +453,8 @@ struct dns *dns_new(
 	dns->egress = config->egress;
 	dns->flows = config->flows;
 	dns->names = names;
-	dns->stand_ins = egress_has_names(config->egress) || dialer_gives_names(config);
+	dns->stand_ins =
+		egress_has_names(config->egress) || dialer_gives_names(config) || config->check_server_name;
 	dns->must_exist = !config->proxy_count;
 	dns->cache = dns_cache_new();
 	dns->streams = dns_streams_new(loop, dns);

@@ -62,8 +62,9 @@ static struct log_entry entry_of(const struct flow_record *record)
 		.protocol = record->protocol,
 		.name = record->name[0] ? record->name : NULL,
 		.address = record->address,
-		.permitted = true,
+		.permitted = !record->refused,
 		.rule = record->rule,
+		.server_name = record->server_name,
 		.is_flow = true,
 		.sent = record->sent,
 		.received = record->received,
@@ -79,7 +80,18 @@ void flows_forget(struct flow_record *record)
 	*record->slot = record->next;
 	if (record->next)
 		record->next->slot = record->slot;
+	free(record->server_name);
 	free(record);
+}
+
+/* Nothing of what it had sent has gone out. */
+void flows_refuse(struct flow_record *record, const char *why, const char *server_name)
+{
+	record->refused = true;
+	record->rule = why;
+	record->sent = 0;
+	free(record->server_name);
+	record->server_name = server_name && *server_name ? strdup(server_name) : NULL;
 }
 
 void flows_end(struct flow_record *record)

@@ -30,6 +30,9 @@ struct flow_record {
 	uint64_t begun;		 /* loop_now() */
 	uint64_t sent, received; /* bytes, as the container sees it */
 	int error_number;	 /* why it never came to be, or 0 */
+	bool check_name;	 /* the first bytes must be for the server of that name: see first_words.h */
+	bool refused;		 /* they were for another */
+	char *server_name;	 /* for that one, or NULL */
 	char name[];
 };
 
@@ -40,6 +43,8 @@ void flows_free(struct flows *flows);			/* what lives has ended */
 struct flow_record *flows_begin(struct flows *flows, const struct flow_description *description);
 void flows_end(struct flow_record *record);    /* NULL is ignored, here and below */
 void flows_forget(struct flow_record *record); /* without a line: it is denied after all */
+/* It was allowed, but not for this: its line, when it ends, will be a denial. `server_name`: what it was for, or NULL. */
+void flows_refuse(struct flow_record *record, const char *why, const char *server_name);
 /* One that is not: only a line. */
 void flows_deny(struct flows *flows, const struct flow_description *description);
 void flows_query(struct flows *flows, const char *name, bool permitted, const char *rule);

@@ -3,6 +3,7 @@
  */
 #include "netns/join.h"
 #include "netns/endpoint.h"
+#include "netns/first_words.h"
 #include "spec/cleanup.h"
 
 #include <sys/epoll.h>
@@ -27,6 +28,7 @@ struct join {
 	struct loop *loop;
 	size_t *count, *sending; /* sending: NULL once it is counted no more */
 	struct flow_record *record;
+	struct first_words *first_words; /* of ends[0], until they have been looked at */
 };
 
 static uint8_t piece[PIECE];
@@ -50,6 +52,7 @@ static void join_end(struct join *join, bool reset)
 		loop_remove(join->loop, watch);
 		close_fd(watch->fd);
 	}
+	first_words_free(join->first_words);
 	flows_end(join->record);
 	--*join->count;
 	stop_sending(join);
@@ -78,7 +81,14 @@ static bool discard(const struct end *end, size_t length)
 static bool carry(struct end *from)
 {
 	struct end *to = from->other;
+	struct first_words **first = &from->join->first_words;
 
+	if (*first && from == &from->join->ends[0]) {
+		enum server_name_verdict verdict = first_words_look(first, from->watch.fd);
+
+		if (verdict != SERVER_NAME_GOOD)
+			return verdict == SERVER_NAME_OPEN;
+	}
 	for (int i = 0; i < PIECES_PER_TURN && !from->ended && !to->blocked; i++) {
 		ssize_t length = recv(from->watch.fd, piece, PIECE, MSG_PEEK | MSG_DONTWAIT), sent;
 
@@ -120,6 +130,11 @@ static void end_ready(struct watch *watch, uint32_t events)
 	watch_what_matters(end->other);
 }
 
+static void first_words_are_late(void *data)
+{
+	join_end(data, true);
+}
+
 void join_start(
 	struct loop *loop, int inner, int outer, size_t *count, size_t *sending, struct flow_record *record)
 {
@@ -139,6 +154,7 @@ void join_start(
 	if (sending)
 		++*sending;
 	join->record = record;
+	join->first_words = first_words_new(loop, record, first_words_are_late, join);
 	for (int i = 0; i < 2; i++)
 		join->ends[i] = (struct end){ .watch = { .fd = fds[i], .ready = end_ready },
 			.join = join,

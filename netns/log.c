@@ -100,6 +100,7 @@ size_t log_format(const struct log_entry *entry, char text[static LOG_LINE_MAX])
 	if (entry->protocol || entry->name)
 		put_string(&line, "verdict", entry->permitted ? "allow" : "deny");
 	put_string(&line, "rule", entry->rule);
+	put_string(&line, "serverName", entry->server_name);
 	if (entry->is_flow)
 		put_carried(&line, entry);
 	if (entry->left_out)

@@ -21,8 +21,9 @@ struct log_entry {
 	const char *name;	 /* or NULL */
 	struct endpoint address; /* family 0: not known; port 0: none */
 	bool permitted;
-	const char *rule; /* what decided, or NULL */
-	bool is_flow;	  /* it was carried: the following are known */
+	const char *rule;	 /* what decided, or NULL */
+	const char *server_name; /* printable; that a refused flow was for, or NULL */
+	bool is_flow;		 /* it was carried: the following are known */
 	uint64_t sent, received, milliseconds;
 	int error_number; /* or 0 */
 	size_t left_out;  /* lines, before this one */

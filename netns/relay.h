@@ -58,6 +58,7 @@ struct relay_config {
 	size_t proxy_count;  /* at most PROXIES_MAX; tried in order */
 	struct endpoint dns; /* family 0: none, DNS goes by TCP through the proxy */
 	struct egress *egress;
+	bool check_server_name; /* of connections to names: see first_words.h; QUIC, which hides it, is refused */
 	struct flows *flows; /* the relay's own */
 	struct inbound *inbound;
 	size_t inbound_count;

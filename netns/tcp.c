@@ -155,6 +155,7 @@ void flow_close(struct tcp_flow *flow)
 	handover_forget(flow);
 	close_upstream(flow);
 	reorder_forget(flow);
+	first_words_free(flow->first_words);
 	if (flow->holds_name)
 		names_release(tcp->names, &flow->server);
 	flows_end(flow->record);
@@ -319,6 +320,16 @@ static void refuse(struct tcp_flow *flow, int error_number)
 	flow_close(flow);
 }
 
+static void first_words_are_late(void *data)
+{
+	struct tcp_flow *flow = data;
+
+	if (flow->state == TCP_SPLICED)
+		flow_abort(flow);
+	else
+		flow_reset(flow);
+}
+
 static void dialled(void *data, int fd, int error_number, struct flow_record *record)
 {
 	struct tcp_flow *flow = data;
@@ -329,6 +340,7 @@ static void dialled(void *data, int fd, int error_number, struct flow_record *re
 		refuse(flow, error_number);
 		return;
 	}
+	flow->first_words = first_words_new(flow->tcp->loop, record, first_words_are_late, flow);
 	flow->progress = loop_now(flow->tcp->loop);
 	if (flow->syn) {
 		flow->upstream.fd = fd;

@@ -3,6 +3,7 @@
  */
 #pragma once
 
+#include "netns/first_words.h"
 #include "netns/tcp.h"
 
 enum tcp_state {
@@ -24,6 +25,7 @@ struct tcp_flow {
 	struct endpoint client, server;
 	struct kept_syn *syn; /* while dialling, if it will be handed over */
 	struct splice *splice;
+	struct first_words *first_words; /* until they have been looked at */
 	uint64_t
 		progress; /* when the container last acknowledged something new, or was first sent something */
 	uint64_t heard;	  /* when its last packet came */

@@ -108,13 +108,20 @@ static void take_acknowledgement(struct tcp_flow *flow, const struct packet *pac
 		take_duplicate(flow);
 }
 
+static ssize_t send_upstream(struct tcp_flow *flow, const uint8_t *bytes, size_t length)
+{
+	if (flow->first_words)
+		return first_words_send(&flow->first_words, flow->upstream.fd, bytes, length, false);
+	return send(flow->upstream.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 /* False: the upstream side has failed and the flow is gone. */
 static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t length, size_t *taken)
 {
 	ssize_t sent = 0;
 
 	if (length)
-		sent = send(flow->upstream.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent = send_upstream(flow, bytes, length);
 	if (sent < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
 		flow_reset(flow);
 		return false;
@@ -131,14 +138,22 @@ static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t len
 	return true;
 }
 
-static void take_fin(struct tcp_flow *flow)
+/* False: the flow is gone. */
+static bool take_fin(struct tcp_flow *flow)
 {
+	if (flow->first_words && first_words_send(&flow->first_words, flow->upstream.fd, NULL, 0, true) < 0) {
+		if (errno == EAGAIN)
+			return true; /* it will come again */
+		flow_reset(flow);
+		return false;
+	}
 	flow->rcv_nxt++;
 	if (sequence_after(flow->rcv_nxt, flow->rcv_adv))
 		flow->rcv_adv = flow->rcv_nxt;
 	flow->fin_received = true;
 	flow->lingers = flow->fin_sent;
 	shutdown(flow->upstream.fd, SHUT_WR);
+	return true;
 }
 
 bool flow_take_held(struct tcp_flow *flow)
@@ -183,8 +198,8 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 		return true;
 	if (!take_payload(flow, packet->payload + old, length - old, &taken))
 		return false;
-	if (fin && taken == length - old)
-		take_fin(flow);
+	if (fin && taken == length - old && !take_fin(flow))
+		return false;
 	return flow_take_held(flow);
 }
 

@@ -135,6 +135,13 @@ static bool carry(struct tcp_flow *flow, struct half *half, int from, int to)
 
 static bool carry_out(struct tcp_flow *flow)
 {
+	if (flow->first_words) {
+		enum server_name_verdict verdict =
+			first_words_look(&flow->first_words, flow->splice->client.fd);
+
+		if (verdict != SERVER_NAME_GOOD)
+			return verdict == SERVER_NAME_OPEN;
+	}
 	return carry(flow, &flow->splice->out, flow->splice->client.fd, flow->upstream.fd);
 }
 

@@ -11,6 +11,7 @@
 
 enum {
 	DNS_PORT = 53,
+	QUIC_PORT = 443,
 	IDLE_ONE_WAY = 30000,
 	IDLE_TWO_WAY = 300000, /* RFC 4787 asks for two minutes at least */
 };
@@ -119,18 +120,23 @@ static void idle(struct timer *timer)
 		udp_flow_free(flow);
 }
 
-/* False: denied, which is a line of the log. */
-static bool permitted(struct udp *udp, struct flow_description *flow)
+/* 0, or what the container is told; that is a line of the log, too. */
+static int refusal(struct udp *udp, struct flow_description *flow)
 {
 	struct endpoint address;
 	bool numeric = flow->name && endpoint_parse_host(&address, flow->name);
+	int error_number = EACCES;
 
 	flow->rule = "a number is no name"; /* the proxy would take it for an address */
 	if (!numeric &&
-		egress_permits(udp->config->egress, EGRESS_UDP, flow->name, &flow->address, &flow->rule))
-		return true;
+		egress_permits(udp->config->egress, EGRESS_UDP, flow->name, &flow->address, &flow->rule)) {
+		if (!udp->config->check_server_name || !flow->name || flow->address.port != QUIC_PORT)
+			return 0;
+		flow->rule = "QUIC hides the server's name";
+		error_number = ECONNREFUSED; /* so that clients go on by TCP */
+	}
 	flows_deny(udp->config->flows, flow);
-	return false;
+	return error_number;
 }
 
 /* NULL: refused or impossible, with errno; 0 when the datagram is simply dropped. */
@@ -146,10 +152,9 @@ static struct udp_flow *flow_new(
 	errno = EHOSTUNREACH;
 	if (!name && names_is_stand_in(server))
 		return NULL;
-	errno = EACCES;
-	if (!permitted(udp, &description))
+	errno = refusal(udp, &description);
+	if (errno)
 		return NULL;
-	errno = 0;
 	if (udp->flow_count >= udp->flows_max || !(flow = calloc(1, sizeof(*flow))))
 		return NULL;
 	flow->client = *client;

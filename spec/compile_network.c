@@ -80,6 +80,7 @@ struct network_file *network_of_policy(struct arena *arena, const struct policy 
 	/* Splicing costs half as much again at the start, and downloads were faster without (make bench-net). */
 	file->datapath = network->datapath ? network->datapath : "translate";
 	file->allow_local_outbound = (struct optional_bool){ true, local };
+	file->check_server_name = network->check_server_name;
 	file->log = network->log;
 	return file;
 }

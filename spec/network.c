@@ -26,6 +26,7 @@ static const struct field network_fields[] = {
 	FIELD(struct network_file, datapath, "datapath", STRING, .allowed = datapaths),
 	FIELD(struct network_file, ipv6, "ipv6", BOOLEAN),
 	FIELD(struct network_file, allow_local_outbound, "allowLocalOutbound", BOOLEAN),
+	FIELD(struct network_file, check_server_name, "checkServerName", BOOLEAN),
 	FIELD(struct network_file, log, "log", STRING, .nonempty = true),
 	FIELD(struct network_file, impairment, "impairment", OBJECT, .object = &impairment_type),
 };

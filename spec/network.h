@@ -21,6 +21,7 @@ struct network_file {
 	const char *datapath;			   /* of TCP by tun0, see netns/inside.h; NULL: "auto" */
 	struct optional_bool ipv6;		   /* default true */
 	struct optional_bool allow_local_outbound; /* may reach the host's own loopback, by rule */
+	struct optional_bool check_server_name;	   /* of connections to names, see netns/server_name.h */
 	const char *log;			   /* a file for one JSON line per decision, or NULL */
 	struct network_impairment *impairment;	   /* for tests; NULL: none */
 };

@@ -32,6 +32,7 @@ static const struct field network_fields[] = {
 	FIELD(struct policy_network, allow_local_outbound, "allowLocalOutbound", BOOLEAN),
 	FIELD(struct policy_network, allow_local_outbound_ports, "allowLocalOutboundPorts", UINT32_LIST,
 		.has_range = true, .minimum = 1, .maximum = UINT16_MAX),
+	FIELD(struct policy_network, check_server_name, "checkServerName", BOOLEAN),
 	FIELD(struct policy_network, inbound_ports, "inboundPorts", STRING_LIST, .check = check_inbound),
 	FIELD(struct policy_network, http_proxy_port, "httpProxyPort", UINT16),
 	FIELD(struct policy_network, socks_proxy_port, "socksProxyPort", UINT16),

@@ -16,6 +16,7 @@ struct policy_network {
 	struct string_list allow_unix_sockets;		    /* paths */
 	struct optional_bool allow_all_unix_sockets, allow_local_binding, allow_local_outbound;
 	struct uint32_list allow_local_outbound_ports;
+	struct optional_bool check_server_name;			  /* default false */
 	struct string_list inbound_ports;			  /* "[address:]port[:inner][/udp]" */
 	struct optional_uint16 http_proxy_port, socks_proxy_port; /* accepted, without effect */
 	const char *tun;      /* "required", "preferred" (default), "never" */

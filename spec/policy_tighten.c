@@ -204,6 +204,7 @@ static void tighten_network(struct arena *arena, struct policy *floor, const str
 	if (!network->datapath) /* of speed alone */
 		network->datapath = asked->datapath;
 	both_true(&network->allow_all_unix_sockets, &asked->allow_all_unix_sockets);
+	either_true(&network->check_server_name, &asked->check_server_name);
 	if (floor->governs_network) {
 		tighten_rules(arena, network, asked);
 		intersect(arena, &network->inbound_ports, &asked->inbound_ports, false, same_word);
