@@ -3,7 +3,6 @@
 
 #include "spec/cleanup.h"
 
-#include <poll.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -148,31 +147,31 @@ ssize_t first_words_send(struct first_words **slot, int fd, const uint8_t *bytes
 	return length ? send(fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
 }
 
-static bool has_ended(int fd)
+int first_words_carry(struct first_words **slot, int from, int to)
 {
-	struct pollfd end = { .fd = fd, .events = POLLRDHUP };
-
-	return poll(&end, 1, 0) == 1 && (end.revents & (POLLRDHUP | POLLHUP | POLLERR));
-}
-
-enum server_name_verdict first_words_look(struct first_words **slot, int fd)
-{
+	static uint8_t bytes[SERVER_NAME_BYTES_MAX];
 	struct first_words *first = *slot;
-	uint8_t bytes[SERVER_NAME_BYTES_MAX];
-	bool ended = has_ended(fd); /* before what it has sent is looked at: all of that is there */
-	ssize_t length = recv(fd, bytes, sizeof(bytes), MSG_PEEK | MSG_DONTWAIT);
-	int more = 1;
 	enum server_name_verdict verdict;
 
-	if (length < 0)
-		return errno == EAGAIN ? SERVER_NAME_OPEN : SERVER_NAME_BAD;
-	verdict = judge(first, bytes, (size_t)length, ended);
-	if (verdict == SERVER_NAME_OPEN)
-		more += (int)length;
-	setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &more, sizeof(more));
-	if (verdict == SERVER_NAME_GOOD) {
-		first_words_free(first);
-		*slot = NULL;
+	while (!first->good) {
+		ssize_t length = recv(from, bytes, SERVER_NAME_BYTES_MAX - first->length, MSG_DONTWAIT);
+
+		if (length < 0)
+			return errno == EAGAIN ? 0 : -1;
+		if (length && !hold(first))
+			return (int)refused();
+		if (length)
+			memcpy(first->held + first->length, bytes, (size_t)length);
+		first->length += (size_t)length;
+		verdict = judge(first, first->held, first->length, length == 0);
+		if (verdict == SERVER_NAME_BAD)
+			return (int)refused();
+		first->good = verdict == SERVER_NAME_GOOD;
 	}
-	return verdict;
+	if (send_held(first, to) < 0)
+		return -1;
+	first->record->sent += first->length;
+	first_words_free(first);
+	*slot = NULL;
+	return 1;
 }

@@ -24,6 +24,7 @@ void first_words_free(struct first_words *first); /* NULL is ignored */
  * are the last. Returns how many it has taken; -1: EAGAIN, they must come again when the socket takes more; EACCES: refused. */
 ssize_t first_words_send(struct first_words **first, int fd, const uint8_t *bytes, size_t length, bool ended);
 
-/* Of bytes that wait in a TCP socket of the container's: before any is read. When it is good *first is NULL; while it is open, EPOLLIN comes with
- * the next byte, also level-triggered. */
-enum server_name_verdict first_words_look(struct first_words **first, int fd);
+/* Of bytes that wait in a TCP socket of the container's: passes them on to `to`. What is looked at is a copy, and that is sent: while they
+ * wait they may still change, since sendfile(2) and splice(2) give pages and no copies. 1: all is sent, and *first is NULL; 0: more must
+ * come first; -1: EAGAIN, `to` is full; EACCES: refused; or the connection has failed. */
+int first_words_carry(struct first_words **first, int from, int to);

@@ -84,10 +84,11 @@ static bool carry(struct end *from)
 	struct first_words **first = &from->join->first_words;
 
 	if (*first && from == &from->join->ends[0]) {
-		enum server_name_verdict verdict = first_words_look(first, from->watch.fd);
+		int done = to->blocked ? 0 : first_words_carry(first, from->watch.fd, to->watch.fd);
 
-		if (verdict != SERVER_NAME_GOOD)
-			return verdict == SERVER_NAME_OPEN;
+		to->blocked |= done < 0 && errno == EAGAIN;
+		if (done <= 0)
+			return done == 0 || to->blocked;
 	}
 	for (int i = 0; i < PIECES_PER_TURN && !from->ended && !to->blocked; i++) {
 		ssize_t length = recv(from->watch.fd, piece, PIECE, MSG_PEEK | MSG_DONTWAIT), sent;

@@ -135,14 +135,16 @@ static bool carry(struct tcp_flow *flow, struct half *half, int from, int to)
 
 static bool carry_out(struct tcp_flow *flow)
 {
-	if (flow->first_words) {
-		enum server_name_verdict verdict =
-			first_words_look(&flow->first_words, flow->splice->client.fd);
+	struct half *out = &flow->splice->out;
 
-		if (verdict != SERVER_NAME_GOOD)
-			return verdict == SERVER_NAME_OPEN;
+	if (flow->first_words) {
+		int done = first_words_carry(&flow->first_words, flow->splice->client.fd, flow->upstream.fd);
+
+		out->blocked = done < 0 && errno == EAGAIN;
+		if (done <= 0)
+			return done == 0 || out->blocked;
 	}
-	return carry(flow, &flow->splice->out, flow->splice->client.fd, flow->upstream.fd);
+	return carry(flow, out, flow->splice->client.fd, flow->upstream.fd);
 }
 
 static bool carry_in(struct tcp_flow *flow)

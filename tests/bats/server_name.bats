@@ -103,12 +103,17 @@ write_probe() {
 	PY
 }
 
-# checked DATAPATH tun|listener
-checked() {
+# checks_names DATAPATH tun|listener: the policy.
+checks_names() {
 	local mode=preferred
 	[ "$2" = tun ] || mode=never
 	jq -n --arg datapath "$1" --arg mode "$mode" '{network: {tun: $mode, datapath: $datapath, dnsAddr: "127.0.0.1:5353", checkServerName: true,
 		allowedDomains: ["www.example.com", "other.example.com", "203.0.113.7"]}}' >"$TEST_DIR/policy.json"
+}
+
+# checked DATAPATH tun|listener
+checked() {
+	checks_names "$@"
 	cp "$TEST_DIR/probe.py" .
 	runs fence --policy "$TEST_DIR/policy.json" --net-log "$WORK/net.log" -- /usr/bin/python3 probe.py "$2"
 	is "b'answer' b'answer' is reset b''"$'\n'"$(grep -ac ^got "$TEST_DIR/server.log")"
@@ -158,4 +163,34 @@ c = socket.create_connection(("203.0.113.7", 443), 5); c.sendall(b"SSH-2.0-x y\r
 	is 'the page'
 	fails fence --policy "$TEST_DIR/policy.json" -- curl -sS -m 10 -H 'Host: evil.example.org' http://web.example.com/
 	has 'reset by peer'
+}
+
+# sendfile(2) gives the relay pages of a file, which may be written to while they wait in its socket.
+@test "what was looked at is what is sent, also of a file that changes meanwhile" {
+	cat >change.py <<-'PY'
+		import mmap, os, socket, struct, sys
+		head = b"GET / HTTP/1.1\r\nHost: %s\r\n\r\n"; good, evil = head % b"www.example.com", head % b"evil.example.co"
+		file = open("/tmp/head", "w+b"); file.write(good); file.flush(); page = mmap.mmap(file.fileno(), len(good)); parent = os.getpid()
+		if os.fork() == 0:
+		    while os.getppid() == parent: page[:] = evil; page[:] = good
+		    os._exit(0)
+		ends = {}
+		for i in range(400):
+		    try:
+		        c = socket.socket() if "listener" in sys.argv else socket.create_connection(("www.example.com", 8080), 15)
+		        if "listener" in sys.argv:
+		            c.connect(("127.0.0.1", 18321)); c.sendall(b"\5\1\0"); c.recv(2)
+		            c.sendall(b"\5\1\0\3\x0fwww.example.com" + struct.pack("!H", 8080)); c.recv(10)
+		        os.sendfile(c.fileno(), file.fileno(), 0, len(good)); end = c.recv(100)[:6]
+		    except ConnectionResetError: end = "reset"
+		    ends[end] = ends.get(end, 0) + 1; c.close()
+		print(ends)
+	PY
+	local way
+	for way in 'splice tun' 'translate listener'; do
+		checks_names $way
+		runs fence --policy "$TEST_DIR/policy.json" -- /usr/bin/python3 change.py "${way#* }"
+		has "b'answer'"
+		fails grep -a 'evil' "$TEST_DIR/server.log"
+	done
 }
