@@ -20,6 +20,7 @@ struct datagram {
 	uint8_t protocol;
 	uint64_t begun;
 	size_t received, total;	 /* bytes; total 0: the last piece has not come */
+	size_t reach;		 /* where the farthest piece ends */
 	uint8_t have[UNITS / 8]; /* a bit for each unit */
 	uint8_t bytes[HEADER_ROOM + 65536];
 };
@@ -107,7 +108,7 @@ static bool add_piece(struct datagram *datagram, const struct packet *piece)
 	if (!length || end > DATAGRAM_MAX || (piece->more_fragments && length % UNIT))
 		return false;
 	if (!piece->more_fragments) {
-		if (datagram->total)
+		if (datagram->total || end < datagram->reach)
 			return false;
 		datagram->total = end;
 	}
@@ -120,6 +121,8 @@ static bool add_piece(struct datagram *datagram, const struct packet *piece)
 	}
 	memcpy(datagram->bytes + HEADER_ROOM + offset, piece->transport, length);
 	datagram->received += length;
+	if (end > datagram->reach)
+		datagram->reach = end;
 	return true;
 }
 

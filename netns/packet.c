@@ -240,10 +240,18 @@ bool packet_parse(struct packet *packet, const uint8_t *bytes, size_t length)
 	return packet->fragment || parse_transport(packet);
 }
 
+static bool has_checksum(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP || protocol == IPPROTO_UDP || protocol == IPPROTO_ICMP ||
+	       protocol == IPPROTO_ICMPV6;
+}
+
 bool packet_checksum_holds(const struct packet *packet)
 {
 	uint64_t sum = 0;
 
+	if (!has_checksum(packet->protocol))
+		return true;
 	if (packet->protocol == IPPROTO_UDP && packet->family == AF_INET && get16(packet->transport + 6) == 0)
 		return true;
 	if (packet->protocol != IPPROTO_ICMP)

@@ -46,7 +46,7 @@ struct packet {
 
 /* False: malformed. A fragment, or a protocol that is not TCP, UDP or ICMP, is well-formed. */
 bool packet_parse(struct packet *packet, const uint8_t *bytes, size_t length);
-/* The transport's checksum; only worth asking when the kernel did not leave it to us to compute. */
+/* The transport's checksum, if it is one that the relay knows; only worth asking when the kernel did not leave it to us to compute. */
 bool packet_checksum_holds(const struct packet *packet);
 
 /* Headers are written so that they end where the payload begins; PACKET_HEADERS_MAX bytes before it must be there.
