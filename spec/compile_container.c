@@ -2,6 +2,7 @@
  *
  * Nothing here may allow what the config did not. Paths are the container's.
  */
+#include "spec/command.h"
 #include "spec/compile_internal.h"
 #include "spec/container_paths.h"
 #include "spec/glob.h"
@@ -279,6 +280,21 @@ static void make_objects(struct arena *arena, struct oci_config *config)
 	oci_complete_process(arena, config);
 }
 
+/* The command that the container starts with: exec is the engine's own. */
+static int judge_command(const struct tightening *tightening)
+{
+	const struct string_list *args = &tightening->config->process->args;
+	const char *why;
+
+	if (tightening->policy->command->runtime_exec_policy)
+		return error_set(tightening->err, 0,
+			"command.runtimeExecPolicy cannot be had for a container; name the programs in "
+			"filesystem.denyRead");
+	if (!command_permitted(tightening->arena, tightening->policy, args, &why))
+		return error_set(tightening->err, EPERM, "the command %s", why);
+	return 0;
+}
+
 int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config,
 	struct container_compilation *compilation, struct error *err)
 {
@@ -299,6 +315,8 @@ int compile_container(struct arena *arena, const struct policy *policy, struct o
 	compilation->network = NULL;
 	compilation->resolv_conf = NULL;
 	policy_notes(arena, policy, &compilation->notes);
+	if (judge_command(&tightening) < 0)
+		return -1;
 	if (limit_files(&tightening) < 0 || limit_network(&tightening) < 0)
 		return -1;
 	limit_privileges(&tightening);

@@ -111,7 +111,7 @@ static const char *strip_tail(const struct gatherer *gatherer, const char *rule,
 	return arena_strndup(gatherer->arena, rule, length);
 }
 
-static struct path_fact *add(const struct gatherer *gatherer, struct path_facts *list)
+struct path_fact *facts_add(const struct gatherer *gatherer, struct path_facts *list)
 {
 	return arena_push(gatherer->arena, &list->items, &list->count, sizeof(*list->items));
 }
@@ -170,7 +170,7 @@ static void add_top_level(
 			continue;
 		fact.rule = rule;
 		fact.optional = true;
-		*add(gatherer, list) = fact;
+		*facts_add(gatherer, list) = fact;
 	}
 }
 
@@ -222,7 +222,7 @@ static int add_resolved(struct gatherer *gatherer, const char *path, const char 
 		return 0;
 	fact.rule = rule;
 	fact.directory_wanted = directory;
-	*add(gatherer, list) = fact;
+	*facts_add(gatherer, list) = fact;
 	return 0;
 }
 
@@ -327,7 +327,7 @@ static void gather_builtin(
 			continue;
 		fact.rule = paths[i];
 		fact.optional = true;
-		*add(gatherer, list) = fact;
+		*facts_add(gatherer, list) = fact;
 	}
 }
 
@@ -371,6 +371,7 @@ int facts_gather(struct arena *arena, const struct policy *policy, const struct 
 		else
 			note_fault(&gatherer, errno, system_secrets[i]);
 	gather_protected(&gatherer, policy);
+	gather_denied_programs(&gatherer, policy, &invocation->env);
 	resolve_path(&gatherer, "/etc/resolv.conf", true, &facts->resolv_conf);
 	facts->tun = access("/dev/net/tun", R_OK | W_OK) == 0;
 	return gatherer.failed ? -1 : 0;

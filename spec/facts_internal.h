@@ -15,6 +15,9 @@ struct gatherer {
 	bool parent_writable;
 };
 
+/* A new fact at the end of a list, to be filled in. */
+struct path_fact *facts_add(const struct gatherer *gatherer, struct path_facts *list);
+
 /* facts_resolve.c: the canonical form of an absolute path, whether it exists or not; the links on the way are kept. Where `follow` is
  * false a link at the end stays one. */
 void resolve_path(struct gatherer *gatherer, const char *path, bool follow, struct path_fact *fact);
@@ -28,6 +31,10 @@ bool take_locked_directory(struct gatherer *gatherer, struct path_fact *fact);
 bool is_own(struct gatherer *gatherer, const char *path); /* the caller's */
 bool can_be_made(
 	struct gatherer *gatherer, const struct path_fact *fact); /* of a missing path: by the caller */
+
+/* facts_programs.c */
+void gather_denied_programs(
+	struct gatherer *gatherer, const struct policy *policy, const struct string_list *env);
 
 /* facts_protected.c */
 void gather_protected(struct gatherer *gatherer, const struct policy *policy);

@@ -15,7 +15,6 @@
 
 static const char *const datapaths[] = { "auto", "splice", "translate", NULL };
 static const char *const needs[] = { "required", "preferred", "never", NULL };
-static const char *const exec_policies[] = { "path", "argv", NULL };
 static const char *const container_policies[] = { "named", "any", NULL };
 static const char *const denied_call_actions[] = { "errno", "kill", NULL };
 
@@ -60,7 +59,7 @@ static const struct field command_fields[] = {
 	COMMANDS(struct policy_command, allow, "allow"),
 	FIELD(struct policy_command, use_defaults, "useDefaults", BOOLEAN),
 	FIELD(struct policy_command, runtime_exec_policy, "runtimeExecPolicy", STRING,
-		.allowed = exec_policies),
+		.check = check_exec_policy),
 };
 static const struct object_type command_type = STRICT(struct policy_command, command_fields);
 
@@ -358,10 +357,6 @@ void policy_notes(struct arena *arena, const struct policy *policy, struct strin
 			"network.socksProxyPort does nothing: no port of the host is listened on" },
 		{ policy->filesystem->wsl_interop, "filesystem.wslInterop does nothing: Windows programs "
 						   "cannot be started from a sandbox" },
-		{ policy->command->runtime_exec_policy,
-			"command.runtimeExecPolicy does nothing: commands are judged before they start; what "
-			"they start is held by files, "
-			"system calls and network" },
 		{ policy->allow_pty.set,
 			"allowPty does nothing: each sandbox has pseudo-terminals of its own" },
 		{ policy->ignore_violations,

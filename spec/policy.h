@@ -37,7 +37,8 @@ struct policy_filesystem {
 struct policy_command {
 	struct string_list deny, allow;
 	struct optional_bool use_defaults; /* default true */
-	const char *runtime_exec_policy;   /* "path" or "argv" */
+	const char *
+		runtime_exec_policy; /* "path": spec/facts_programs.c; NULL: only what fence itself starts is judged */
 };
 
 struct policy_ssh {

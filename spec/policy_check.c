@@ -338,6 +338,15 @@ const char *check_cpus(const char *value)
 	return parse_cpus(value) > 0 ? NULL : "is no number of CPUs; write 2, 0.5 or 1.25, at least 0.01";
 }
 
+const char *check_exec_policy(const char *value)
+{
+	if (strcmp(value, "argv") == 0)
+		return "cannot be had: words that a running program gives can change after they were looked "
+		       "at; "
+		       "write \"path\", which keeps denied programs from being executed";
+	return strcmp(value, "path") == 0 ? NULL : "is unknown; write \"path\"";
+}
+
 /* Environment */
 
 const char *check_variable_pattern(const char *value)

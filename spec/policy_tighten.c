@@ -213,6 +213,7 @@ static void tighten_network(struct arena *arena, struct policy *floor, const str
 	}
 	/* The node has nothing to say about the network. */
 	network->proxy_url = asked->proxy_url;
+	network->fallback_proxies = asked->fallback_proxies;
 	network->dns_address = asked->dns_address;
 	network->allowed_domains = asked->allowed_domains;
 	network->inbound_ports = asked->inbound_ports;
@@ -247,6 +248,47 @@ static void tighten_files(struct arena *arena, struct policy *floor, const struc
 	files->allow_git_config.value &= asked->allow_git_config.value;
 }
 
+static bool in_force(const struct policy_ssh *ssh)
+{
+	return ssh->allowed_hosts.count || ssh->denied_hosts.count;
+}
+
+static void tighten_ssh(struct arena *arena, struct policy_ssh *ssh, const struct policy_ssh *asked)
+{
+	bool lists = ssh->allowed_hosts.count && asked->allowed_hosts.count;
+
+	if (!in_force(asked))
+		return;
+	if (!in_force(ssh)) {
+		*ssh = *asked;
+		return;
+	}
+	append(arena, &ssh->denied_hosts, &asked->denied_hosts);
+	append(arena, &ssh->denied_commands, &asked->denied_commands);
+	intersect(arena, &ssh->allowed_hosts, &asked->allowed_hosts, true, same_word);
+	if (lists && !ssh->allowed_hosts.count) /* an empty list would allow all */
+		string_list_add(arena, &ssh->denied_hosts, "*");
+	if (ssh->allow_all_commands.value)
+		ssh->allowed_commands = asked->allowed_commands;
+	else if (!asked->allow_all_commands.value)
+		intersect(arena, &ssh->allowed_commands, &asked->allowed_commands, false, same_word);
+	ssh->allow_all_commands.value &= asked->allow_all_commands.value;
+	either_true(&ssh->inherit_deny, &asked->inherit_deny);
+}
+
+static void tighten_commands(struct arena *arena, struct policy *floor, const struct policy *named)
+{
+	static const char *const policies[] = { "path", NULL };
+	struct policy_command *command = floor->command;
+
+	append(arena, &floor->final_deny_commands, &named->final_deny_commands);
+	append(arena, &command->deny, &named->command->deny);
+	intersect(arena, &command->allow, &named->command->allow, false, same_word);
+	if (!named->command->use_defaults.set || named->command->use_defaults.value)
+		command->use_defaults = named->command->use_defaults;
+	strictest(&command->runtime_exec_policy, named->command->runtime_exec_policy, policies);
+}
+
 /* The floor's values stay. */
 static void set_variables(struct arena *arena, struct string_map *floor, const struct string_map *named)
 {
@@ -267,6 +309,8 @@ void policy_tighten(struct arena *arena, struct policy *floor, const struct poli
 	static const char *const actions[] = { "kill", "errno", NULL };
 
 	tighten_files(arena, floor, named);
+	tighten_commands(arena, floor, named);
+	tighten_ssh(arena, floor->ssh, named->ssh);
 	tighten_network(arena, floor, named);
 	tighten_resources(floor->resources, named->resources);
 	strictest(&floor->landlock, named->landlock, needs);

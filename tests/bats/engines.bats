@@ -54,6 +54,22 @@ node_policy() {
 	assert_nothing_left
 }
 
+@test "command rules, the node's and the annotation's, judge what a container starts with" {
+	host_file /etc/fence/fence.json <<<'{ "command": { "deny": ["ls"] } }'
+	node_policy words <<<'{ "command": { "deny": ["echo secret"], "allow": ["ls"] } }'
+	local flags=(--rm --network none --annotation dev.fence.policy=words)
+	fails podman run "${flags[@]}" busybox echo secret
+	has 'denied by command.deny: "echo secret"'
+	fails podman run "${flags[@]}" busybox sh -c 'true; ls /'
+	has 'denied by the node'"'"'s command.deny: "ls"'
+	runs podman run "${flags[@]}" busybox echo public
+	is public
+	node_policy words <<<'{ "command": { "runtimeExecPolicy": "path" } }'
+	fails podman run "${flags[@]}" busybox true
+	has 'filesystem.denyRead'
+	assert_nothing_left
+}
+
 @test "on podman's bridge, too, an annotation's policy is the only way out" {
 	start_proxy 1080
 	start_web 203.0.113.7 80

@@ -459,6 +459,29 @@ commands() {
 	exits 125 fenced git push
 }
 
+@test "runtimeExecPolicy path: what a command starts cannot execute denied programs, either" {
+	mkdir tools
+	printf '#!/bin/sh\necho ran "$0"\n' | tee tools/banned tools/needed tools/free >/dev/null
+	chmod 755 tools/*
+	ln -s free tools/other
+	policy '{ "command": { "deny": ["banned", "needed", "other"], "allow": ["needed -v"], "runtimeExecPolicy": "path" },
+		"filesystem": { "allowRead": ["."] } }'
+	give .
+	printf 'banned; chroot / true; needed; other; free; ! cat tools/banned; exit 0\n' >script
+	PATH=$PWD/tools:$PATH runs fenced sh script
+	hasnt "ran $PWD/tools/banned"
+	has 'banned: Permission denied'
+	has 'chroot: Permission denied'
+	has 'tools/needed'
+	has 'tools/other'
+	has 'tools/free'
+	PATH=$PWD/tools:$PATH runs fence --debug --policy "$POLICY" -- true
+	has "tools/free by another name"
+	policy '{ "command": { "deny": ["banned"] }, "filesystem": { "allowRead": ["."] } }'
+	PATH=$PWD/tools:$PATH runs fenced sh -c 'exec sh script'
+	has 'tools/banned'
+}
+
 # --- environment and limits ---
 
 @test "the environment: credentials stay out, a list lets pass what it names" {
