@@ -72,6 +72,7 @@ install: all
 	install -D -m 0755 $(BUILD)/fence-network $(DESTDIR)$(LIBEXECDIR)/fence/fence-network
 	install -D -m 0755 $(BUILD)/fence-exec $(DESTDIR)$(LIBEXECDIR)/fence/fence-exec
 	install -D -m 0644 contrib/man/fence.1 $(DESTDIR)$(DATADIR)/man/man1/fence.1
+	install -D -m 0644 contrib/man/fence-policy.5 $(DESTDIR)$(DATADIR)/man/man5/fence-policy.5
 	install -D -m 0644 contrib/completions/fence.bash $(DESTDIR)$(DATADIR)/bash-completion/completions/fence
 
 # These install what they need first (contrib/setup, Debian and Ubuntu), so the programs are built by a second make.
@@ -116,6 +117,9 @@ fuzz:
 	@contrib/setup build fuzz
 	@contrib/fuzz/run $(BUILD) $(SECONDS)
 
+manual:
+	jq -r -f contrib/man/policy.jq contrib/policy.schema.json >contrib/man/fence-policy.5
+
 SOURCES := $(wildcard */*.c */*.h contrib/*/*.c)
 format:
 	clang-format -i $(SOURCES)
@@ -126,4 +130,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check check-faults check-vm conformance fuzz bench bench-net install format format-check clean
+.PHONY: all run check check-faults check-vm conformance fuzz bench bench-net install manual format format-check clean

@@ -8,8 +8,20 @@ load helpers
 	[ -x "$TEST_DIR/dest/opt/fence/bin/fence" ]
 	[ -x "$TEST_DIR/dest/opt/fence/libexec/fence/fence-network" ]
 	[ -x "$TEST_DIR/dest/opt/fence/libexec/fence/fence-exec" ]
+	[ -s "$TEST_DIR/dest/opt/fence/share/man/man1/fence.1" ]
+	[ -s "$TEST_DIR/dest/opt/fence/share/man/man5/fence-policy.5" ]
 	runs "$TEST_DIR/dest/opt/fence/bin/fence" --version
 	runs sh -c '! ldd "$1" 2>/dev/null | grep "=>"' sh "$TEST_DIR/dest/opt/fence/bin/fence"
+}
+
+@test "the manual of policies says what the schema says, of every key" {
+	local key
+	diff <(jq -r -f "$ROOT/contrib/man/policy.jq" "$ROOT/contrib/policy.schema.json") "$ROOT/contrib/man/fence-policy.5" >&2
+	jq -e '[.properties, (.properties[] | .properties? // {}) | to_entries[] | select(.value | (.description // .["$ref"]) == null) | .key] == []' \
+		"$ROOT/contrib/policy.schema.json"
+	for key in $(jq -r '.properties | keys[] | select(startswith("$") | not)' "$ROOT/contrib/policy.schema.json"); do
+		grep -qi -e "$key" "$ROOT/contrib/man/fence-policy.5"
+	done
 }
 
 @test "an installed fence finds its hook in libexec, also when moved as a tree" {
