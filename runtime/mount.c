@@ -206,7 +206,7 @@ static int flush(int fd, struct mount_attr *call, bool recursive)
 	return call_mount_setattr(fd, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0), &change);
 }
 
-int mount_set(int fd, const struct mount_options *options, bool single, int user_namespace)
+static int set_all(int fd, const struct mount_options *options, bool single, int user_namespace)
 {
 	const struct mount_flags flags = single ? mount_options_flags(options) : options->own;
 	struct mount_attr own = { .attr_set = flags.set, .attr_clr = flags.clear }, tree = { 0 };
@@ -233,6 +233,25 @@ int mount_set(int fd, const struct mount_options *options, bool single, int user
 	return flush(fd, &tree, true);
 }
 
+static struct mount_options with_all_cleared(const struct mount_options *options)
+{
+	struct mount_options all = *options;
+
+	all.own.clear |= options->clear_if_allowed & ~options->own.set;
+	return all;
+}
+
+int mount_set(int fd, const struct mount_options *options, bool single, int user_namespace)
+{
+	const struct mount_options all = with_all_cleared(options);
+
+	if (set_all(fd, &all, single, user_namespace) == 0)
+		return 0;
+	if (errno != EPERM || !options->clear_if_allowed)
+		return -1;
+	return set_all(fd, options, single, user_namespace);
+}
+
 static int mount_call_on(int fd, unsigned long flags)
 {
 	char place[32];
@@ -254,7 +273,7 @@ static const struct {
 	{ ST_NODIRATIME, MOUNT_ATTR_NODIRATIME },
 };
 
-static int remount_bind(int fd, uint64_t set, uint64_t clear)
+static int remount_bind(int fd, struct mount_flags flags)
 {
 	struct statfs status;
 	uint64_t attributes = 0;
@@ -266,7 +285,7 @@ static int remount_bind(int fd, uint64_t set, uint64_t clear)
 			attributes |= attribute_of_status[i].attribute;
 	if (!((unsigned long)status.f_flags & (ST_NOATIME | ST_RELATIME)))
 		attributes |= MOUNT_ATTR_STRICTATIME;
-	attributes = (attributes & ~clear) | set;
+	attributes = (attributes & ~flags.clear) | flags.set;
 	return mount_call_on(fd, MS_REMOUNT | MS_BIND | flags_for(attributes));
 }
 
@@ -281,14 +300,24 @@ int mount_set_propagation(int fd, uint64_t type, bool recursive)
 	return mount_call_on(fd, type | (recursive ? MS_REC : 0));
 }
 
+static int remount(int fd, const struct mount_options *options)
+{
+	const struct mount_options all = with_all_cleared(options);
+
+	if (!all.own.set && !all.own.clear)
+		return 0;
+	if (remount_bind(fd, all.own) == 0)
+		return 0;
+	return errno == EPERM && options->clear_if_allowed ? remount_bind(fd, options->own) : -1;
+}
+
 int mount_set_attached(int fd, const struct mount_options *options, bool single)
 {
 	if (mount_set(fd, options, single, -1) == 0)
 		return 0;
 	if (errno != ENOSYS || options->tree.set || options->tree.clear)
 		return -1;
-	if ((options->own.set || options->own.clear) &&
-		remount_bind(fd, options->own.set, options->own.clear) < 0)
+	if (remount(fd, options) < 0)
 		return -1;
 	for (size_t i = 0; i < options->propagation.count; i++)
 		if (mount_set_propagation(fd, options->propagation.items[i].type,

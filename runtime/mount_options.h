@@ -22,6 +22,7 @@ struct mount_options {
 	struct mount_flags own;	       /* of this mount */
 	struct mount_flags tree;       /* of this mount and those below it: rro, rnosuid, … */
 	struct mount_flags superblock; /* MS_*, of the file system itself: sync, lazytime, … */
+	uint64_t clear_if_allowed;     /* MOUNT_ATTR_*, of this mount; where they are locked, they stay */
 	LIST_OF(struct mount_propagation) propagation; /* in the order given */
 	struct string_list data;		       /* everything else: the file system's own */
 

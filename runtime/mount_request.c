@@ -154,6 +154,20 @@ static int copy_symlink(
 		request->index, destination);
 }
 
+/* As with crun and runc, options that name any flag name all that the mount will have, its atime apart; with none, as with mount(8),
+ * it keeps those of its source. In a user namespace those that the kernel locks there stay, also where we could clear them. */
+static void clear_unnamed(const struct rootfs_context *context, struct mount_options *options)
+{
+	const struct mount_flags *own = &options->own, *superblock = &options->superblock;
+
+	if (!own->set && !own->clear && !superblock->set && !superblock->clear)
+		return;
+	options->clear_if_allowed = MOUNT_ATTR_NOSYMFOLLOW;
+	if (!context->user_namespace)
+		options->clear_if_allowed |=
+			MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+}
+
 static int perform_bind(struct rootfs_context *context, struct mount_request *request, struct error *err)
 {
 	_cleanup_close_ int fd = steal_fd(&request->source_fd), target = -1;
@@ -173,6 +187,7 @@ static int perform_bind(struct rootfs_context *context, struct mount_request *re
 	target = open_target(context, request, S_ISDIR(status.st_mode) ? S_IFDIR : S_IFREG, NULL, err);
 	if (target < 0)
 		return -1;
+	clear_unnamed(context, &request->options);
 	if (mount_request_attach(request, fd, false,
 		    !request->options.recursive_bind || !S_ISDIR(status.st_mode), target, err) < 0)
 		return -1;

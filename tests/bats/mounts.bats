@@ -151,6 +151,49 @@ bind() {
 	has 'cannot be cleared'
 }
 
+# restricted_source CMD…: with the source on a mount that has every flag.
+restricted_source() {
+	unshare --mount -- bash -c 'mount -t tmpfs tmpfs "$0" && mount -o remount,bind,ro,nosuid,nodev,noexec,nosymfollow,noatime "$0" &&
+		exec "$@"' "$WORK/source" "$@"
+}
+
+@test "a bind mount with any flag among its options has those, one without has its source's" {
+	bundle_with_flags() {
+		make_source
+		make_bundle "$@"
+		bind /plain
+		bind /propagation rprivate
+		bind /recursive rro
+		bind /dev-only dev
+		bind /ro ro
+		bundle_args sh -c "$(declare -f options_of); for path in /plain /propagation /recursive /dev-only /ro; do options_of \$path; done"
+	}
+	bundle_with_flags
+	runs restricted_source "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	for i in 0 1 2; do
+		[[ ${lines[i]} == 'ro,nosuid,nodev,noexec,noatime,nosymfollow|'* ]]
+	done
+	[[ ${lines[3]} == 'rw,noatime|'* ]]
+	[[ ${lines[4]} == 'ro,noatime|'* ]]
+
+	bundle_with_flags '.linux.namespaces += [{"type": "user"}] |
+		.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'
+	chown 100000:100000 "$BUNDLE/rootfs"
+	runs restricted_source "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	[[ ${lines[0]} == 'ro,nosuid,nodev,noexec,noatime,nosymfollow|'* ]]
+	[[ ${lines[3]} == 'ro,nosuid,noexec,noatime|'* ]]
+	[[ ${lines[4]} == 'ro,nosuid,nodev,noexec,noatime|'* ]]
+
+	# Locked, and the container has no user namespace of its own to tell: as under rootless podman.
+	become user
+	who=root bundle_with_flags
+	edit_config 'del(.mounts[] | select(.destination == "/dev-only"))'
+	give "$WORK" "$BUNDLE"
+	runs restricted_source "${AS_USER[@]}" unshare --user --map-root-user "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	[[ ${lines[0]} == 'ro,nosuid,nodev,noexec,noatime,nosymfollow|'* ]]
+	[[ ${lines[3]} == 'ro,nosuid,nodev,noexec,noatime,nosymfollow|'* ]]
+}
+
 @test "a symbolic link as a source: followed, bound, copied" {
 	for who in $EVERYONE; do
 		become "$who"
