@@ -277,11 +277,13 @@ static int write_down(struct creation *creation, struct error *err)
 
 /* What the runtime does once the init process is in its namespaces and has mounted everything, and before anything of the container's
  * runs. */
-static bool has_to_wait_for_runtime(const struct oci_config *config)
+static bool has_to_wait_for_runtime(const struct creation *creation)
 {
+	const struct oci_config *config = creation->config;
 	const struct oci_hooks *hooks = config->hooks;
 
-	return config->linux->net_devices.count || oci_annotation(config, ANNOTATION_PLACEHOLDERS) ||
+	return config->linux->net_devices.count || rootfs_maps_sources(&creation->rootfs) ||
+	       oci_annotation(config, ANNOTATION_PLACEHOLDERS) ||
 	       (hooks && (hooks->prestart.count || hooks->create_runtime.count ||
 				 hooks->create_container.count || hooks->start_container.count));
 }
@@ -340,7 +342,7 @@ static void describe_init(struct creation *creation)
 	init->cgroup = creation->cgroup;
 	init->state = state_oci(&creation->state, CONTAINER_CREATED);
 	init->runtime_end = creation->child.handshake;
-	init->waits_for_hooks = has_to_wait_for_runtime(creation->config);
+	init->waits_for_hooks = has_to_wait_for_runtime(creation);
 	init->own_session = !reaper;
 	init->new_keyring = !options->no_new_keyring;
 	init->launch = (struct launch){
@@ -452,6 +454,13 @@ static int prepare_namespaces(void *data, struct error *err)
 	return spawn_send_program(&creation->child, err);
 }
 
+static int map_source(void *data, size_t index, int fd, struct error *err)
+{
+	struct creation *creation = data;
+
+	return rootfs_map_source(&creation->rootfs, index, fd, err);
+}
+
 /* On record before it is there. */
 static int prepare_resctrl(struct creation *creation, struct error *err)
 {
@@ -473,7 +482,10 @@ static int complete_init(struct creation *creation, struct error *err)
 {
 	const struct oci_seccomp *seccomp = creation->config->linux->seccomp;
 	struct spawn_service service = {
-		.seccomp = seccomp, .mounted = prepare_namespaces, .data = creation
+		.seccomp = seccomp,
+		.mounted = prepare_namespaces,
+		.map_source = map_source,
+		.data = creation,
 	};
 	_cleanup_close_ int cache = -1;
 	int result;

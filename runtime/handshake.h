@@ -12,13 +12,15 @@
 
 enum message_type {
 	/* to the child, in this order */
-	MESSAGE_MAPPED,	 /* struct mapped: the user namespace has its id maps */
-	MESSAGE_HOOKED,	 /* pid_t, its own pid outside: the runtime's hooks have run */
-	MESSAGE_PROGRAM, /* the seccomp program, or nothing: finish */
-	MESSAGE_TAKEN,	 /* the runtime has the seccomp listener */
+	MESSAGE_MAPPED,	       /* struct mapped: the user namespace has its id maps */
+	MESSAGE_SOURCE_MAPPED, /* what MESSAGE_SOURCE asked for is done */
+	MESSAGE_HOOKED,	       /* pid_t, its own pid outside: the runtime's hooks have run */
+	MESSAGE_PROGRAM,       /* the seccomp program, or nothing: finish */
+	MESSAGE_TAKEN,	       /* the runtime has the seccomp listener */
 	/* to the runtime */
 	MESSAGE_NEED_MAPS, /* from the intermediate process: write my maps */
 	MESSAGE_PID,	   /* from the intermediate process: pid_t, the init process */
+	MESSAGE_SOURCE,	   /* size_t, the index in `mounts`, with the fd of a mount: map its ids */
 	MESSAGE_MOUNTED,   /* all mounts are ready, pivot_root is next */
 	MESSAGE_CONSOLE,   /* with the fd of the terminal's master */
 	MESSAGE_LISTENER,  /* int, the seccomp listener's number in the sender */

@@ -183,10 +183,21 @@ static int name_terminal(struct init_context *context, struct error *err)
 	return rootfs_mount_console(context->rootfs, fd, err);
 }
 
+static int map_source(void *data, size_t index, int fd, struct error *err)
+{
+	const struct init_context *context = data;
+
+	if (handshake_send(context->handshake, MESSAGE_SOURCE, &index, sizeof(index), fd, err) < 0)
+		return -1;
+	return handshake_expect(context->handshake, MESSAGE_SOURCE_MAPPED, &incoming, err);
+}
+
 static int set_up_files(struct init_context *context, struct error *err)
 {
 	_cleanup_close_ int console = -1;
 
+	context->rootfs->map_source = map_source;
+	context->rootfs->map_data = context;
 	if (rootfs_mount(context->rootfs, err) < 0 || run_hooks(context, err) < 0)
 		return -1;
 	if (context->launch.process->terminal.value) {

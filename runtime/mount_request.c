@@ -32,7 +32,7 @@ static int explain_clone(const struct mount_request *request, const char *source
 	return error_set(err, errno, "mounts[%zu].source: cannot bind %s", request->index, source);
 }
 
-static int map_ids(
+int mount_request_map_ids(
 	const struct rootfs_context *context, const struct mount_request *request, int fd, struct error *err)
 {
 	const struct mount_options options = { .recursive_idmap = request->options.recursive_idmap };
@@ -60,7 +60,23 @@ int mount_request_clone(
 
 	if (fd < 0)
 		return explain_clone(request, source, err);
-	if (options->idmap && map_ids(context, request, fd, err) < 0)
+	if (options->idmap && mount_request_map_ids(context, request, fd, err) < 0)
+		return -1;
+	return steal_fd(&fd);
+}
+
+/* In the child: as it is now, with what earlier entries have mounted there. */
+static int clone_inside(
+	const struct rootfs_context *context, const struct mount_request *request, struct error *err)
+{
+	const struct mount_options *options = &request->options;
+	_cleanup_close_ int place = path_open_in_root(
+		context->root_fd, request->inside, O_PATH | (options->source_nofollow ? O_NOFOLLOW : 0), 0);
+	_cleanup_close_ int fd = place < 0 ? -1 : mount_clone(place, "", options->recursive_bind, true);
+
+	if (fd < 0)
+		return explain_clone(request, mount_request_source(context, request), err);
+	if (options->idmap && context->map_source(context->map_data, request->index, fd, err) < 0)
 		return -1;
 	return steal_fd(&fd);
 }
@@ -179,7 +195,7 @@ static int perform_bind(struct rootfs_context *context, struct mount_request *re
 	if (copied)
 		return 0;
 	if (fd < 0)
-		fd = mount_request_clone(context, request, err);
+		fd = (request->inside ? clone_inside : mount_request_clone)(context, request, err);
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &status) < 0)

@@ -10,6 +10,7 @@ struct mount_request {
 	const struct oci_mount *mount;
 	size_t index;		 /* in `mounts` */
 	const char *destination; /* in the rootfs */
+	const char *inside;	 /* a bind mount's source, if that is in the rootfs, or NULL */
 	struct mount_options options;
 	int source_fd; /* a detached mount that the parent made, or -1 */
 	int later_fd;  /* a mount that becomes read-only when all others are in place, or -1 */
@@ -24,6 +25,10 @@ const char *mount_request_source(const struct rootfs_context *context, const str
 /* Opens it as a detached mount, with its id mappings; -1 with errno and a message. */
 int mount_request_clone(
 	const struct rootfs_context *context, const struct mount_request *request, struct error *err);
+
+/* Maps the ids of its source, the detached mount `fd`. */
+int mount_request_map_ids(
+	const struct rootfs_context *context, const struct mount_request *request, int fd, struct error *err);
 
 /* It is mounted on the root itself, in whose place it is from then on. */
 bool mount_request_takes_root(const struct mount_request *request);

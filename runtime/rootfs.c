@@ -40,19 +40,35 @@ static const char *below(const char *root, const char *path)
 	return strncmp(path, root, length) == 0 && path[length] == '/' ? path + length : NULL;
 }
 
-/* What the child is not allowed to open, or would find unshared. But in the rootfs itself a source may be something that is
- * yet to be mounted. */
-static bool is_for_parent(
+static bool has_parent_component(const char *path)
+{
+	for (const char *dots = path; (dots = strstr(dots, "/..")); dots += 3)
+		if (dots[3] == '/' || dots[3] == '\0')
+			return true;
+	return false;
+}
+
+/* In the rootfs itself a source may be something that is yet to be mounted. */
+static const char *source_inside(
 	const struct rootfs_context *context, const struct mount_request *request, const char *root)
+{
+	const char *source, *inside;
+
+	if (!request->options.bind || request->options.remount)
+		return NULL;
+	source = mount_request_source(context, request);
+	inside = below(root, source);
+	return inside && !has_parent_component(inside) ? inside : NULL;
+}
+
+/* What the child is not allowed to open, or would find unshared. */
+static bool is_for_parent(const struct rootfs_context *context, const struct mount_request *request)
 {
 	const struct mount_options *options = &request->options;
 
-	if (!options->bind || options->remount || options->copy_symlink)
+	if (!options->bind || options->remount || options->copy_symlink || request->inside)
 		return false;
-	if (options->idmap)
-		return true;
-	return (context->user_namespace || root_is_shared(context->config)) &&
-	       !below(root, mount_request_source(context, request));
+	return options->idmap || context->user_namespace || root_is_shared(context->config);
 }
 
 /* What is mounted on it later is the container's own affair. */
@@ -119,15 +135,32 @@ int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 	for (size_t i = 0; i < count; i++) {
 		struct mount_request *request = &context->requests[i];
 
-		if (mount_options_read(context->arena, request->mount, i, &request->options, err) < 0 ||
-			(is_for_parent(context, request, root) &&
-				open_source(context, request, &refused, err) < 0)) {
-			rootfs_close_sources(context);
-			return -1;
+		if (mount_options_read(context->arena, request->mount, i, &request->options, err) == 0) {
+			request->inside = source_inside(context, request, root);
+			if (!is_for_parent(context, request) ||
+				open_source(context, request, &refused, err) == 0)
+				continue;
 		}
+		rootfs_close_sources(context);
+		return -1;
 	}
 	devices_make_outside(context);
 	return 0;
+}
+
+bool rootfs_maps_sources(const struct rootfs_context *context)
+{
+	for (size_t i = 0; i < context->config->mounts.count; i++)
+		if (context->requests[i].inside && context->requests[i].options.idmap)
+			return true;
+	return false;
+}
+
+int rootfs_map_source(struct rootfs_context *context, size_t index, int fd, struct error *err)
+{
+	if (index >= context->config->mounts.count)
+		return error_set(err, 0, "the handshake is out of step: there is no mounts[%zu]", index);
+	return mount_request_map_ids(context, &context->requests[index], fd, err);
 }
 
 void rootfs_close_sources(struct rootfs_context *context)

@@ -24,12 +24,19 @@ struct rootfs_context {
 	struct arena *arena;
 	struct mount_request *requests; /* one per config->mounts, by rootfs_open_sources() */
 	int *devices;			/* one per linux.devices, by devices_make_outside(); or NULL */
+	/* In the child: has the runtime map the ids of the detached mount `fd`, the source of mounts[index]. */
+	int (*map_source)(void *data, size_t index, int fd, struct error *err);
+	void *map_data;
 };
 
 /* In the parent, before clone: reads the mounts' options, and opens (open_tree) what the child could not, e.g. bind sources
  * under a directory that its user namespace cannot search, id-mapped mounts, and devices. The fds are inherited. */
 int rootfs_open_sources(struct rootfs_context *context, struct error *err);
 void rootfs_close_sources(struct rootfs_context *context);
+
+/* Of what is mounted in the rootfs first the child opens the source; only the parent may map the ids of that. */
+bool rootfs_maps_sources(const struct rootfs_context *context);
+int rootfs_map_source(struct rootfs_context *context, size_t index, int fd, struct error *err);
 
 /* In the child, as root of its user namespace: propagation, the rootfs, every mount, devices, /dev links. */
 int rootfs_mount(struct rootfs_context *context, struct error *err);

@@ -121,12 +121,27 @@ static int take_listener(struct spawned *spawned, const struct spawn_service *se
 	return handshake_send(spawned->handshake, MESSAGE_TAKEN, NULL, 0, -1, err);
 }
 
+static int map_source(struct spawned *spawned, const struct spawn_service *service, struct error *err)
+{
+	_cleanup_close_ int fd = incoming.fd;
+	size_t index;
+
+	memcpy(&index, incoming.payload, sizeof(index));
+	if (service->map_source(service->data, index, fd, err) < 0)
+		return -1;
+	return handshake_send(spawned->handshake, MESSAGE_SOURCE_MAPPED, NULL, 0, -1, err);
+}
+
 int spawn_serve(struct spawned *spawned, const struct spawn_service *service, struct error *err)
 {
 	int result;
 
 	while ((result = handshake_receive(spawned->handshake, &incoming, err)) > 0)
 		switch (incoming.type) {
+		case MESSAGE_SOURCE:
+			if (map_source(spawned, service, err) < 0)
+				return -1;
+			break;
 		case MESSAGE_MOUNTED:
 			if (service->mounted(service->data, err) < 0)
 				return -1;

@@ -45,6 +45,7 @@ struct spawn_service {
 	const struct oci_seccomp *seccomp;
 	struct oci_state state; /* for the seccomp agent */
 	int (*mounted)(void *data, struct error *err);
+	int (*map_source)(void *data, size_t index, int fd, struct error *err);
 	void *data;
 };
 int spawn_serve(struct spawned *spawned, const struct spawn_service *service, struct error *err);

@@ -509,6 +509,42 @@ idmapped_source() {
 	done
 }
 
+@test "id-mapped mounts of what an earlier entry has mounted in the rootfs" {
+	idmapped_source
+	maps='"uidMappings": [{"containerID": 1000, "hostID": 5000, "size": 2}], "gidMappings": [{"containerID": 1000, "hostID": 6000, "size": 2}]'
+	for filter in . '.linux.namespaces += [{"type": "user"}] |
+		.linux.uidMappings = [{"containerID": 0, "hostID": 0, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'; do
+		make_bundle "$filter"
+		ln -sfn /first "$BUNDLE/rootfs/link"
+		add_mount "{\"destination\": \"/first\", \"source\": \"$WORK/source\", \"options\": [\"bind\"]}" \
+			"{\"destination\": \"/x\", \"source\": \"$BUNDLE/rootfs/first\", \"options\": [\"bind\"], $maps}" \
+			"{\"destination\": \"/y\", \"source\": \"rootfs/link\", \"options\": [\"rbind\", \"ridmap\"], $maps}"
+		inside 'stat -c "%u %g" /first/mine /x/mine /y/theirs'
+		is $'1000 1000\n5000 6000\n5001 6001'
+	done
+	make_bundle
+	add_mount "{\"destination\": \"/x\", \"source\": \"rootfs/etc\", \"options\": [\"bind\", \"idmap\"]}"
+	refuses 'mounts[6]: "idmap" has no mappings'
+	assert_nothing_left
+}
+
+@test "a source in the rootfs is not led out of it by a link" {
+	make_source
+	make_bundle
+	ln -s "$WORK/source" "$BUNDLE/rootfs/link"
+	add_mount '{"destination": "/x", "source": "rootfs/link", "options": ["bind"]}'
+	refuses 'mounts[6].source'
+	mkdir -p "$BUNDLE/rootfs$WORK/source"
+	echo inside >"$BUNDLE/rootfs$WORK/source/file"
+	inside 'cat /x/file'
+	is inside
+	edit_config '.mounts[6].source = "rootfs/../beside"'
+	mkdir "$BUNDLE/beside"
+	echo beside >"$BUNDLE/beside/file"
+	inside 'cat /x/file'
+	is beside
+}
+
 @test "id-mapped mounts that cannot be: no mappings, not a bind mount, not privileged" {
 	idmapped_source
 	make_bundle
