@@ -134,8 +134,8 @@ int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *reso
 				err, errno, "linux.resources.unified: the container has no v2 cgroup");
 		if (!cgroup_has(cgroup, "", pair->key))
 			return error_set(err, 0,
-				"linux.resources.unified: there is no %s/%s: the controller is not there or "
-				"not enabled",
+				"linux.resources.unified: an invalid configuration here: there is no %s/%s, "
+				"as the controller is not there or not enabled",
 				directory->path, pair->key);
 		if (write_lines(directory, pair->key, arena_strdup(cgroup->arena, pair->value), err) < 0)
 			return -1;

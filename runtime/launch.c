@@ -8,6 +8,7 @@
 #include "runtime/reaper.h"
 #include "spec/cleanup.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
@@ -162,6 +163,11 @@ static bool seccomp_is_late(const struct launch *launch)
 	return launch->program && !seccomp_is_early(launch);
 }
 
+static bool limits_cpus(const struct oci_linux *linux)
+{
+	return linux && linux->resources && linux->resources->cpu && linux->resources->cpu->cpus;
+}
+
 static int set_attributes(const struct launch *launch, struct error *err)
 {
 	const struct oci_linux *linux = launch->config->linux;
@@ -170,7 +176,7 @@ static int set_attributes(const struct launch *launch, struct error *err)
 		return -1;
 	if (linux && linux->memory_policy && process_set_memory_policy(linux->memory_policy, err) < 0)
 		return -1;
-	if (launch->process->scheduler && process_set_scheduler(launch->process, err) < 0)
+	if (launch->process->scheduler && process_set_scheduler(launch->process, limits_cpus(linux), err) < 0)
 		return -1;
 	if (launch->process->io_priority && process_set_io_priority(launch->process, err) < 0)
 		return -1;
@@ -230,6 +236,16 @@ static int tie_to_parent(const struct launch *launch, struct error *err)
 	return 0;
 }
 
+/* As all runtimes say it, in so many words: it is looked for in their output. */
+static int execution_fault(struct launch *launch, int number, struct error *err)
+{
+	const char *reason = strerror(number);
+
+	error_set(err, 0, "exec %s: %c%s", launch->executable, tolower((unsigned char)*reason), reason + 1);
+	err->number = number;
+	return program_fault(launch, err);
+}
+
 struct execution {
 	struct launch *launch;
 	char **args, **env;
@@ -244,8 +260,7 @@ static int execute(void *data, struct error *err)
 		return -1;
 	environment_name_listener(launch->arena, execution->env);
 	execve(launch->executable, execution->args, execution->env);
-	error_set(err, errno, "cannot execute %s", launch->executable);
-	return program_fault(launch, err);
+	return execution_fault(launch, errno, err);
 }
 
 int launch_restrict(struct launch *launch, struct error *err)

@@ -82,19 +82,20 @@ static void format_record(char line[static LINE_MAX_LENGTH], const char *level, 
 	snprintf(line, LINE_MAX_LENGTH, forms[log_target.format], escaped, level, now);
 }
 
-/* With a file, standard error is left to what the caller must see: errors. */
+/* With a file, standard error is left to what the caller must see: errors. What is for debugging is always a record: with its time. */
 static void emit(const char *level, const char *message)
 {
 	bool is_error = strcmp(level, "error") == 0, has_file = log_target.fd >= 0;
+	bool is_record = log_target.format == LOG_JSON || strcmp(level, "debug") == 0;
 	char line[LINE_MAX_LENGTH];
 
-	if (has_file || log_target.format == LOG_JSON)
+	if (has_file || is_record)
 		format_record(line, level, message);
 	if (has_file)
 		write_line(log_target.fd, line);
 	if (has_file && !is_error)
 		return;
-	if (log_target.format == LOG_TEXT)
+	if (!is_record)
 		snprintf(line, sizeof(line), "fence: %s%s%s\n", is_error ? "" : level, is_error ? "" : ": ",
 			message);
 	write_line(STDERR_FILENO, line);

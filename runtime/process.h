@@ -33,7 +33,7 @@ int process_set_oom_score_of(
 	pid_t pid, const struct oci_process *process, struct error *err); /* needs /proc */
 int process_set_oom_score(const struct oci_process *process, struct error *err);
 
-int process_set_scheduler(const struct oci_process *process, struct error *err);
+int process_set_scheduler(const struct oci_process *process, bool limited_cpus, struct error *err);
 int process_set_io_priority(const struct oci_process *process, struct error *err);
 int process_set_personality(const struct oci_personality *personality, struct error *err);
 int process_set_memory_policy(const struct oci_memory_policy *policy, struct error *err);

@@ -37,7 +37,8 @@ static bool read_number(const char **text, unsigned long *number)
 }
 
 /* "0-3,7", with spaces allowed after a comma. */
-static int parse_numbers(const char *text, const char *path, struct number_set *set, struct error *err)
+static int parse_numbers(
+	const char *text, const char *path, const char *what, struct number_set *set, struct error *err)
 {
 	const char *rest = text;
 	unsigned long first, last;
@@ -61,8 +62,9 @@ static int parse_numbers(const char *text, const char *path, struct number_set *
 		if (*rest++ != ',')
 			break;
 	}
-	return error_set(
-		err, 0, "%s: \"%s\" is not a list of numbers and ranges such as \"0-3,7\"", path, text);
+	return error_set(err, 0,
+		"%s: \"%s\" has an invalid %s; write numbers below %d and ranges, such as \"0-3,7\"", path,
+		text, what, NUMBERS_MAX);
 }
 
 /* struct sched_attr of sched_setattr(2): libc has it only since glibc 2.41, and the kernel's header clashes with <sched.h>.
@@ -112,7 +114,16 @@ static int parse_flags(const struct string_list *list, const struct named_value 
 	return 0;
 }
 
-int process_set_scheduler(const struct oci_process *process, struct error *err)
+static const char *scheduler_needs(unsigned long policy, bool limited_cpus)
+{
+	if (policy == SCHED_DEADLINE && limited_cpus)
+		return " (needs CAP_SYS_NICE and all CPUs: this process scheduler can't be used together "
+		       "with "
+		       "AllowedCPUs, linux.resources.cpu.cpus)";
+	return " (needs CAP_SYS_NICE)";
+}
+
+int process_set_scheduler(const struct oci_process *process, bool limited_cpus, struct error *err)
 {
 	const struct oci_scheduler *scheduler = process->scheduler;
 	struct scheduling_attributes attributes = { .size = sizeof(attributes) };
@@ -135,7 +146,7 @@ int process_set_scheduler(const struct oci_process *process, struct error *err)
 	attributes.period = scheduler->period.value;
 	if (syscall(SYS_sched_setattr, 0, &attributes, 0) < 0)
 		return error_set(err, errno, "process.scheduler: cannot set %s%s", scheduler->policy,
-			errno == EPERM ? " (needs CAP_SYS_NICE)" : "");
+			errno == EPERM ? scheduler_needs(policy, limited_cpus) : "");
 	return 0;
 }
 
@@ -215,6 +226,15 @@ static size_t highest_number(const struct number_set *set)
 	return 0;
 }
 
+static size_t count_numbers(const struct number_set *set)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(set->bits); i++)
+		count += (size_t)__builtin_popcountl(set->bits[i]);
+	return count;
+}
+
 int process_set_memory_policy(const struct oci_memory_policy *policy, struct error *err)
 {
 	struct number_set nodes;
@@ -235,8 +255,13 @@ int process_set_memory_policy(const struct oci_memory_policy *policy, struct err
 		return -1;
 	has_nodes = policy->nodes && *policy->nodes;
 	if (has_nodes) {
-		if (parse_numbers(policy->nodes, "linux.memoryPolicy.nodes", &nodes, err) < 0)
+		if (parse_numbers(
+			    policy->nodes, "linux.memoryPolicy.nodes", "memory policy node", &nodes, err) < 0)
 			return -1;
+		if (mode == MPOL_DEFAULT || mode == MPOL_LOCAL)
+			return error_set(err, 0,
+				"linux.memoryPolicy.nodes: %s mode requires 0 nodes but got %zu",
+				policy->mode, count_numbers(&nodes));
 		bits = highest_number(&nodes) + 2; /* the kernel ignores the last one */
 	}
 	if (syscall(SYS_set_mempolicy, (int)(mode | flags), has_nodes ? nodes.bits : NULL, bits) < 0)
@@ -251,7 +276,7 @@ int process_set_cpu_affinity(const char *cpus, struct error *err)
 
 	if (!cpus || !*cpus)
 		return 0;
-	if (parse_numbers(cpus, "process.execCPUAffinity", &set, err) < 0)
+	if (parse_numbers(cpus, "process.execCPUAffinity", "CPU", &set, err) < 0)
 		return -1;
 	if (sched_setaffinity(0, sizeof(set.bits), (const cpu_set_t *)set.bits) < 0)
 		return error_set(err, errno, "process.execCPUAffinity: cannot run on CPUs \"%s\"%s", cpus,

@@ -49,7 +49,7 @@ static const struct named_value operators[] = {
 };
 
 static const struct named_value filter_flags[] = {
-	{ "SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC },
+	{ "SECCOMP_FILTER_FLAG_TSYNC", 0 }, /* all threads of the process: it has one */
 	{ "SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG },
 	{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW },
 	{ "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV },
@@ -181,9 +181,8 @@ static int add_rule(scmp_filter_ctx filter, const struct oci_seccomp_rule *rule,
 		/* Between loading the filter and handing its listener over, the process must be able to write(2). */
 		if (action == SCMP_ACT_NOTIFY && strcmp(name, "write") == 0)
 			return error_set(err, 0,
-				"%s.names[%zu]: SCMP_ACT_NOTIFY cannot be used for write: the process would "
-				"wait for "
-				"its agent before the agent has the listener",
+				"%s.names[%zu]: SCMP_ACT_NOTIFY cannot be used for the write syscall: the "
+				"process would wait for its agent before the agent has the listener",
 				path, i);
 		number = seccomp_syscall_resolve_name(name);
 		if (number == __NR_SCMP_ERROR)
@@ -256,6 +255,10 @@ static int parse_flags(const struct oci_seccomp *seccomp, struct seccomp_program
 {
 	unsigned long flag;
 
+	/* As crun and runc have it, where the profile says nothing at all of flags: engines' profiles reckon with that. Kernels
+	 * before 5.16 would slow such processes down. */
+	if (!seccomp->flags.items)
+		program->flags = SECCOMP_FILTER_FLAG_SPEC_ALLOW;
 	for (size_t i = 0; i < seccomp->flags.count; i++) {
 		if (!named_value_find(filter_flags, ARRAY_SIZE(filter_flags), seccomp->flags.items[i], &flag))
 			return error_set(err, 0,
@@ -266,9 +269,8 @@ static int parse_flags(const struct oci_seccomp *seccomp, struct seccomp_program
 	/* The kernel refuses this one without a listener, for which alone it has a meaning. */
 	if (!program->notify)
 		program->flags &= ~SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
-	/* Both TSYNC and a listener want to be seccomp(2)'s result: this says which (Linux 5.7). */
-	if (program->notify && program->flags & SECCOMP_FILTER_FLAG_TSYNC)
-		program->flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+	else
+		program->flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
 	return 0;
 }
 
@@ -327,7 +329,6 @@ int seccomp_install(const struct seccomp_program *program, int *listener, struct
 {
 	struct sock_fprog filter = { .len = program->length / sizeof(struct sock_filter),
 		.filter = program->instructions };
-	unsigned int flags = program->flags;
 	long result;
 
 	*listener = -1;
@@ -335,9 +336,7 @@ int seccomp_install(const struct seccomp_program *program, int *listener, struct
 		return error_set(err, E2BIG,
 			"linux.seccomp: the program has %zu instructions; the kernel takes %d",
 			program->length / sizeof(struct sock_filter), BPF_MAXINSNS);
-	if (program->notify)
-		flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-	result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+	result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, program->flags, &filter);
 	if (result < 0)
 		return error_set(err, errno, "linux.seccomp: cannot load the filter%s",
 			errno == EACCES	 ? " (needs process.noNewPrivileges or CAP_SYS_ADMIN)"
@@ -376,7 +375,7 @@ int seccomp_send_listener(const struct oci_seccomp *seccomp, int listener, const
 	ssize_t sent;
 
 	if (agent < 0)
-		return -1;
+		return error_wrap(err, "failed to connect with seccomp agent");
 	text.iov_base = process_state(arena, seccomp, state, pid, &text.iov_len);
 	sent = fd_socket_sendmsg(agent, &text, 1, listener);
 	while (sent >= 0 && (size_t)sent < text.iov_len) { /* the fd went with the first byte */

@@ -2,6 +2,7 @@
 #include "runtime/spawn.h"
 
 #include "runtime/console.h"
+#include "runtime/log.h"
 #include "runtime/namespaces.h"
 #include "runtime/supervise.h"
 #include "spec/cleanup.h"
@@ -86,7 +87,12 @@ int spawn_adopt(struct spawned *spawned, pid_t intermediate,
 
 int spawn_compile(struct spawned *spawned, const struct oci_seccomp *seccomp, int cache, struct error *err)
 {
-	return seccomp ? seccomp_compile(seccomp, cache, &spawned->program, err) : 0;
+	if (!seccomp)
+		return 0;
+	if (seccomp_compile(seccomp, cache, &spawned->program, err) < 0)
+		return -1;
+	log_debug("seccomp filter flags: %u", spawned->program.flags);
+	return 0;
 }
 
 int spawn_send_program(struct spawned *spawned, struct error *err)

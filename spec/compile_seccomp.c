@@ -184,6 +184,8 @@ struct oci_seccomp *new_seccomp_filter(struct arena *arena)
 	struct oci_seccomp *seccomp = arena_alloc(arena, sizeof(*seccomp));
 
 	seccomp->default_action = "SCMP_ACT_ALLOW";
+	/* None, and said so: SECCOMP_FILTER_FLAG_SPEC_ALLOW is what runtimes make of silence. */
+	seccomp->flags.items = arena_alloc(arena, sizeof(*seccomp->flags.items));
 	for (size_t i = 0; i < ARRAY_SIZE(architectures); i++)
 		string_list_add(arena, &seccomp->architectures, architectures[i]);
 	return seccomp;

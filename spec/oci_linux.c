@@ -205,9 +205,10 @@ const char *const oci_memory_policy_flags[] = {
 
 static const struct field memory_policy_fields[] = {
 	FIELD(struct oci_memory_policy, mode, "mode", STRING, .required = true,
-		.allowed = oci_memory_policy_modes),
+		.allowed = oci_memory_policy_modes, .what = "memory policy mode"),
 	FIELD(struct oci_memory_policy, nodes, "nodes", STRING),
-	FIELD(struct oci_memory_policy, flags, "flags", STRING_LIST, .allowed = oci_memory_policy_flags),
+	FIELD(struct oci_memory_policy, flags, "flags", STRING_LIST, .allowed = oci_memory_policy_flags,
+		.what = "memory policy flag"),
 };
 static const struct object_type memory_policy_type = OCI_TYPE(struct oci_memory_policy, memory_policy_fields);
 

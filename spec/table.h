@@ -94,6 +94,7 @@ struct field {
 	bool required;
 	const struct object_type *object;
 	const char *const *allowed; /* STRING, STRING_LIST: the only values (NULL-terminated) */
+	const char *what;	    /* what others than these, or none, are called in messages: may be NULL */
 	/* STRING, STRING_LIST elements: a check of one value; NULL if good, else the rest of a sentence that begins
 	 * with the value, e.g. "is not an absolute path". */
 	const char *(*check)(const char *value);

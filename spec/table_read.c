@@ -55,9 +55,10 @@ static int check_allowed(struct reader *reader, const struct field *field, const
 	if (nearest && i > LIST_SHORT)
 		return FAIL(reader, value, place, "\"%.100s\" is not known here; did you mean \"%s\"?",
 			value->string, nearest);
-	return FAIL(reader, value, place, "\"%.100s\" is not one of %s%s%s%s", value->string,
-		quoted_list(reader->arena, field->allowed), nearest ? "; did you mean \"" : "",
-		nearest ? nearest : "", nearest ? "\"?" : "");
+	return FAIL(reader, value, place, "\"%.100s\" is not one of %s%s%s%s%s%s", value->string,
+		quoted_list(reader->arena, field->allowed), field->what ? ": an invalid " : "",
+		field->what ? field->what : "", nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+		nearest ? "\"?" : "");
 }
 
 static int read_string(struct reader *reader, const struct field *field, const struct json *value,
@@ -354,7 +355,9 @@ static int check_required(struct reader *reader, const struct object_type *type,
 			continue;
 		member = json_get(value, type->fields[i].key);
 		if (!member || member->type == JSON_NULL)
-			return FAIL(reader, value, &missing, "it is missing, and required; add it");
+			return FAIL(reader, value, &missing, "it is missing, and required; add it%s%s",
+				type->fields[i].what ? ": an invalid " : "",
+				type->fields[i].what ? type->fields[i].what : "");
 	}
 	return 0;
 }

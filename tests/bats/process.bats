@@ -115,10 +115,14 @@ capability_set() {
 	is '7 0'
 	fails configured '.process.scheduler = { policy: "SCHED_ISO" }' true
 	has 'process.scheduler: cannot set SCHED_ISO'
+	fails configured '.process.scheduler = { policy: "SCHED_DEADLINE", runtime: 42000, deadline: 100000, period: 1000000 } |
+		.linux.resources.cpu.cpus = "0"' true
+	has AllowedCPUs
 	become user
 	fails configured '.process.scheduler = { policy: "SCHED_FIFO", priority: 10 }' true
 	has 'process.scheduler: cannot set SCHED_FIFO'
 	has CAP_SYS_NICE
+	hasnt AllowedCPUs
 }
 
 @test "I/O priority" {
@@ -147,7 +151,9 @@ capability_set() {
 	fails configured '.linux.memoryPolicy = { mode: "MPOL_BIND", nodes: "900" }' true
 	has 'linux.memoryPolicy: cannot set MPOL_BIND with nodes "900"'
 	fails configured '.linux.memoryPolicy = { mode: "MPOL_BIND", nodes: "0-" }' true
-	has 'linux.memoryPolicy.nodes: "0-" is not a list'
+	has 'linux.memoryPolicy.nodes: "0-" has an invalid memory policy node'
+	fails configured '.linux.memoryPolicy = { mode: "MPOL_DEFAULT", nodes: "0-7" }' true
+	has 'MPOL_DEFAULT mode requires 0 nodes but got 8'
 }
 
 @test "labels: without the LSM they are an error, unconfined is nothing" {
@@ -173,6 +179,11 @@ capability_set() {
 		bundle_args /etc
 		exits 126 run_bundle
 		has 'Permission denied'
+		printf '%s\n' '#!/no/such/shell' >"$BUNDLE/rootfs/run.sh"
+		chmod +x "$BUNDLE/rootfs/run.sh"
+		bundle_args /run.sh
+		exits 127 run_bundle
+		is 'fence: exec /run.sh: no such file or directory'
 		edit_config '.process.env = ["PATH=/nowhere", "PATH=/nowhere:/bin"]'
 		bundle_args true
 		runs run_bundle

@@ -86,6 +86,15 @@ signals='for s in 18 20 21 22; do kill -$s $$ 2>/dev/null && printf "%s " $s; do
 	has 'Operation not permitted'
 }
 
+@test "flags that the profile does not mention, and which ones --debug shows" {
+	for pair in 'del(.flags)|4' '.flags = []|0' '.flags = ["SECCOMP_FILTER_FLAG_LOG"]|2' '.flags = ["SECCOMP_FILTER_FLAG_TSYNC"]|0'; do
+		make_bundle
+		edit_config --argjson seccomp "$(rule SCMP_ACT_ERRNO mkdir | jq -c "${pair%|*}")" '.linux.seccomp = $seccomp'
+		runs fence --root "$STATE" --debug run --bundle "$BUNDLE" "$ID"
+		grep -q "^time=\"20.*Z\" level=debug msg=\"seccomp filter flags: ${pair#*|}\"\$" <<<"$output"
+	done
+}
+
 @test "without no_new_privs the filter holds as well" {
 	make_bundle
 	edit_config --argjson seccomp "$(rule SCMP_ACT_ERRNO mkdir)" '.linux.seccomp = $seccomp | .process.noNewPrivileges = false'
@@ -169,10 +178,10 @@ calls_by_number() {
 		{"defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1}|linux.seccomp.defaultErrnoRet: is only for
 		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_KILL", "errnoRet": 1}]}|linux.seccomp.syscalls[0].errnoRet: is only for
 		{"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 5000}|larger than 4095
-		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/x"}|cannot be used for write
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["write"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/x"}|cannot be used for the write syscall
 		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}]}|linux.seccomp.listenerPath: is missing
 		{"defaultAction": "SCMP_ACT_ALLOW", "listenerMetadata": "x"}|linux.seccomp.listenerMetadata
-		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/no/agent"}|linux.seccomp.listenerPath: cannot connect to /no/agent
+		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_NOTIFY"}], "listenerPath": "/no/agent"}|failed to connect with seccomp agent: linux.seccomp.listenerPath: cannot connect to /no/agent
 		{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["kill"], "action": "SCMP_ACT_KILL", "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}|linux.seccomp.syscalls[0].args[0].index
 		{"defaultAction": "SCMP_ACT_MAYBE"}|defaultAction
 	CASES
