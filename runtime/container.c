@@ -135,38 +135,70 @@ static int open_existing(
 	return 0;
 }
 
-static int claim_start(const struct existing *existing, struct error *err)
+/* The ends of the fifo that the init process waits at; it has both open. */
+struct start_gate {
+	int writer, reader;
+};
+
+static void close_gate(struct start_gate *gate)
 {
-	_cleanup_close_ int fifo = openat(
-		existing->directory.fd, STATE_START_FIFO, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+	gate->writer = close_fd(gate->writer);
+	gate->reader = close_fd(gate->reader);
+}
+
+static int claim_start(const struct existing *existing, struct start_gate *gate, struct error *err)
+{
+	enum { FLAGS = O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC };
+	int directory = existing->directory.fd;
 
 	if (existing->status == CONTAINER_STOPPED)
 		return error_set(err, 0, "cannot start a container that has stopped");
-	if (existing->status != CONTAINER_CREATED || fifo < 0)
+	gate->writer = openat(directory, STATE_START_FIFO, O_WRONLY | FLAGS);
+	gate->reader = gate->writer < 0 ? -1 : openat(directory, STATE_START_FIFO, O_RDONLY | FLAGS);
+	if (existing->status != CONTAINER_CREATED || gate->reader < 0)
 		return error_set(err, 0, "cannot start a container that is %s already",
 			container_status_name(existing->status));
 	/* Of two that start it at once, one removes it. */
-	if (unlinkat(existing->directory.fd, STATE_START_FIFO, 0) < 0)
+	if (unlinkat(directory, STATE_START_FIFO, 0) < 0)
 		return error_set(err, 0, "cannot start a container that is being started already");
-	return steal_fd(&fifo);
+	return 0;
 }
 
-/* The init process has the fifo open until it executes the command, or dies. */
+static const char
+	start_bytes[2]; /* one to go on with, one to be taken right before the program is executed */
+
+/* An init process that reaps for its command executes nothing itself. */
+static bool ended_before_execution(const struct existing *existing)
+{
+	const struct state *state = existing->state;
+	struct process_status status;
+
+	return process_status((pid_t)state->pid.value, &status) == 0 &&
+	       status.start_time == state->pid_start_time.value && status.ends_as_forked &&
+	       !oci_annotation(existing->config, ANNOTATION_INIT);
+}
+
+/* The init process has the fifo open until it executes the command, or dies: poll(2) sees that in any case. What it has left in it are
+ * bytes that it has not come to, and why it failed. */
 static int wait_for_execution(const struct existing *existing, int fifo, struct error *err)
 {
-	_cleanup_close_ int fd =
-		openat(existing->directory.fd, STATE_START_ERROR, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct pollfd poll_fd = { .fd = fifo };
+	char rest[sizeof(start_bytes) + sizeof(struct failure)];
 	struct failure failure;
+	ssize_t length;
 
 	while (poll(&poll_fd, 1, -1) < 0)
 		if (errno != EINTR)
 			return error_set(err, errno, "cannot wait for the container to start");
-	if (fd >= 0 && read(fd, &failure, sizeof(failure)) == sizeof(failure)) {
+	length = read(fifo, rest, sizeof(rest));
+	if (length >= (ssize_t)sizeof(failure)) {
+		memcpy(&failure, rest + length - sizeof(failure), sizeof(failure));
 		*err = failure.error;
 		return -1;
 	}
-	unlinkat(existing->directory.fd, STATE_START_ERROR, 0);
+	if (length != 0 || ended_before_execution(existing))
+		return error_set(
+			err, 0, "the container's init process was killed before it executed its program");
 	return 0;
 }
 
@@ -193,18 +225,16 @@ static int kill_and_wait(const struct existing *existing, struct error *err)
 int container_start(struct arena *arena, const char *root, const char *id, struct error *err)
 {
 	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
-	_cleanup_close_ int fifo = -1;
+	_cleanup_(close_gate) struct start_gate gate = { -1, -1 };
 
-	if (open_existing(arena, root, id, &existing, err) < 0)
+	if (open_existing(arena, root, id, &existing, err) < 0 ||
+		state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0 ||
+		claim_start(&existing, &gate, err) < 0)
 		return -1;
-	fifo = claim_start(&existing, err);
-	if (fifo < 0)
-		return -1;
-	if (write(fifo, "", 1) != 1)
+	if (write(gate.writer, start_bytes, sizeof(start_bytes)) != sizeof(start_bytes))
 		return error_set(err, errno, "cannot tell the container to start");
-	if (wait_for_execution(&existing, fifo, err) < 0)
-		return -1;
-	if (state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0)
+	gate.writer = close_fd(gate.writer);
+	if (wait_for_execution(&existing, gate.reader, err) < 0)
 		return -1;
 	if (run_poststart(existing.state, existing.config, err) == 0)
 		return 0;

@@ -40,7 +40,6 @@ void creation_begin(struct creation *creation, struct arena *arena, const struct
 			.runtime_end = -1,
 			.console_socket = -1,
 			.start_fifo = -1,
-			.start_error = -1,
 		},
 	};
 	memset(creation->namespaces.join, -1, sizeof(creation->namespaces.join));
@@ -49,8 +48,7 @@ void creation_begin(struct creation *creation, struct arena *arena, const struct
 void creation_end(struct creation *creation)
 {
 	struct init_context *init = &creation->init;
-	int *fds[] = { &creation->directory.fd, &init->handshake, &init->console_socket, &init->start_fifo,
-		&init->start_error };
+	int *fds[] = { &creation->directory.fd, &init->handshake, &init->console_socket, &init->start_fifo };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		*fds[i] = close_fd(*fds[i]);
@@ -298,11 +296,8 @@ static int open_start(struct creation *creation, struct error *err)
 		return error_set(err, errno, "cannot make %s/" STATE_START_FIFO, creation->directory.path);
 	/* For writing too: then reading waits for a byte, not for whoever may open it. */
 	creation->init.start_fifo = openat(directory, STATE_START_FIFO, O_RDWR | O_CLOEXEC);
-	creation->init.start_error = openat(
-		directory, STATE_START_ERROR, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-	if (creation->init.start_fifo < 0 || creation->init.start_error < 0)
-		return error_set(
-			err, errno, "cannot open what `start` will use in %s", creation->directory.path);
+	if (creation->init.start_fifo < 0)
+		return error_set(err, errno, "cannot open %s/" STATE_START_FIFO, creation->directory.path);
 	return 0;
 }
 
@@ -410,13 +405,12 @@ static int clone_init(struct creation *creation, struct error *err)
 static int write_down_pid(struct creation *creation, struct error *err)
 {
 	struct state *state = &creation->state;
-	bool zombie;
+	struct process_status status = { 0 };
 
 	state->pid = (struct optional_int64){ true, creation->child.pid };
-	state->pid_start_time.set = true;
 	/* A process that is gone by now is reported by the handshake. */
-	if (process_start_time(creation->child.pid, &state->pid_start_time.value, &zombie) < 0)
-		state->pid_start_time.value = 0;
+	process_status(creation->child.pid, &status);
+	state->pid_start_time = (struct optional_uint64){ true, status.start_time };
 	return write_down_state(creation, err);
 }
 

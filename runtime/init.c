@@ -29,7 +29,7 @@ static void __attribute__((noreturn)) report_and_exit(struct init_context *conte
 	if (context->handshake >= 0)
 		spawn_report_failure(context->handshake, failure.exit_status, err);
 	else {
-		written = write(context->start_error, &failure, sizeof(failure));
+		written = write(context->start_fifo, &failure, sizeof(failure));
 		(void)written;
 	}
 	_exit(1);
@@ -229,28 +229,27 @@ static void end_when_asked(void)
 /* It can take long until somebody calls `start`, or for ever: what the caller and the runtime had open is let go of. */
 static void close_others(const struct init_context *context)
 {
-	bool in_order = context->start_fifo < context->start_error;
-	const unsigned int kept[] = {
-		(unsigned int)(in_order ? context->start_fifo : context->start_error),
-		(unsigned int)(in_order ? context->start_error : context->start_fifo),
-	};
-	unsigned int next = launch_first_free_fd(&context->launch);
+	unsigned int kept = (unsigned int)context->start_fifo, next = launch_first_free_fd(&context->launch);
 
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++) {
-		if (kept[i] > next)
-			close_range(next, kept[i] - 1, 0);
-		if (kept[i] >= next)
-			next = kept[i] + 1;
-	}
-	close_range(next, ~0U, 0);
+	if (kept > next)
+		close_range(next, kept - 1, 0);
+	close_range(kept >= next ? kept + 1 : next, ~0U, 0);
 }
 
-/* `start` opens the fifo to write one byte, and sees it close at exec. */
+static int take_start_byte(const struct init_context *context, struct error *err)
+{
+	ssize_t length;
+	char byte;
+
+	do
+		length = read(context->start_fifo, &byte, 1);
+	while (length < 0 && errno == EINTR);
+	return length == 1 ? 0 : error_set(err, errno, "cannot wait for `start`");
+}
+
+/* `start` writes two bytes to the fifo, and sees it close at exec, or at our end: what is in it then tells which. */
 static int wait_for_start(struct init_context *context, struct error *err)
 {
-	char byte;
-	ssize_t length;
-
 	if (context->start_fifo < 0)
 		return 0;
 	end_when_asked();
@@ -258,10 +257,13 @@ static int wait_for_start(struct init_context *context, struct error *err)
 		return -1;
 	context->handshake = context->launch.handshake = close_fd(context->handshake);
 	close_others(context);
-	do
-		length = read(context->start_fifo, &byte, 1);
-	while (length < 0 && errno == EINTR);
-	return length == 1 ? 0 : error_set(err, errno, "cannot wait for `start`");
+	return take_start_byte(context, err);
+}
+
+/* By read(2) alone, which every seccomp filter that may be loaded by now allows. */
+static int say_that_we_start(struct init_context *context, struct error *err)
+{
+	return context->start_fifo < 0 ? 0 : take_start_byte(context, err);
 }
 
 static int run(struct init_context *context, struct error *err)
@@ -279,7 +281,7 @@ static int run(struct init_context *context, struct error *err)
 	if (launch_settle(&context->launch, err) < 0 || wait_for_start(context, err) < 0 ||
 		launch_check_program(context->launch.process, err) < 0)
 		return -1;
-	if (run_start_hooks(context, err) < 0)
+	if (run_start_hooks(context, err) < 0 || say_that_we_start(context, err) < 0)
 		return -1;
 	return launch_execute(&context->launch, err);
 }

@@ -21,8 +21,7 @@ struct init_context {
 	int handshake;		/* our end */
 	int runtime_end;	/* the other one, which this process closes */
 	int console_socket;	/* connected, or -1: the terminal goes to the runtime */
-	int start_fifo;		/* -1: run at once */
-	int start_error;	/* for what fails after `create` has gone */
+	int start_fifo;		/* -1: run at once. What fails after `create` has gone is written to it */
 	struct cgroup *cgroup;
 	bool in_cgroup; /* cloned into its v2 directory */
 	bool waits_for_hooks;

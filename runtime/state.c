@@ -239,10 +239,13 @@ int state_load_config(struct arena *arena, const struct state_directory *directo
 	return 0;
 }
 
-int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie)
+int process_status(pid_t pid, struct process_status *status)
 {
+	enum { PF_EXITING = 0x4, PF_FORKNOEXEC = 0x40 }; /* the kernel's include/linux/sched.h */
+	enum { FIELD_STATE = 3, FIELD_FLAGS = 9, FIELD_START_TIME = 22 };
 	_cleanup_close_ int fd = -1;
 	char path[64], text[1024], *field;
+	unsigned long flags = 0;
 	ssize_t length;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
@@ -259,20 +262,23 @@ int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie)
 	if (!field || field[1] != ' ')
 		return -1;
 	field += 2;
-	*zombie = *field == 'Z' || *field == 'X';
-	for (int number = 3; number < 22 && field; number++)
+	status->zombie = *field == 'Z' || *field == 'X';
+	for (int number = FIELD_STATE; number < FIELD_START_TIME && field; number++) {
+		if (number == FIELD_FLAGS)
+			flags = strtoul(field, NULL, 10);
 		field = strchr(field + 1, ' ');
+	}
 	if (!field)
 		return -1;
-	*start_time = strtoull(field, NULL, 10);
+	status->ends_as_forked = flags & PF_EXITING && flags & PF_FORKNOEXEC;
+	status->start_time = strtoull(field, NULL, 10);
 	return 0;
 }
 
 int state_pidfd(const struct state *state)
 {
 	_cleanup_close_ int pidfd = -1;
-	uint64_t start_time;
-	bool zombie;
+	struct process_status status;
 
 	errno = ESRCH;
 	if (!state->pid.set || state->pid.value <= 0)
@@ -280,13 +286,13 @@ int state_pidfd(const struct state *state)
 	pidfd = pidfd_open((pid_t)state->pid.value, 0);
 	if (pidfd < 0)
 		return -1;
-	if (process_start_time((pid_t)state->pid.value, &start_time, &zombie) < 0) {
+	if (process_status((pid_t)state->pid.value, &status) < 0) {
 		if (errno == ENOENT)
 			errno = ESRCH;
 		return -1;
 	}
 	errno = ESRCH;
-	return zombie || start_time != state->pid_start_time.value ? -1 : steal_fd(&pidfd);
+	return status.zombie || status.start_time != state->pid_start_time.value ? -1 : steal_fd(&pidfd);
 }
 
 enum container_status state_status(

@@ -44,10 +44,9 @@ static inline void cleanup_state_directory(struct state_directory *directory)
 }
 #define _cleanup_state_directory_ __attribute__((cleanup(cleanup_state_directory)))
 
-#define STATE_START_FIFO  "exec.fifo"
-#define STATE_START_ERROR "start.error"
-#define STATE_BUNDLE	  "bundle"
-#define STATE_CACHE	  ".seccomp" /* beside the containers: no id begins with a dot */
+#define STATE_START_FIFO "exec.fifo"
+#define STATE_BUNDLE	 "bundle"
+#define STATE_CACHE	 ".seccomp" /* beside the containers: no id begins with a dot */
 
 /* Not root, or root of a user namespace that somebody made, as in rootless podman. */
 bool state_is_rootless(void);
@@ -82,8 +81,13 @@ struct oci_state state_oci(const struct state *state, enum container_status stat
 
 int state_remove(const struct state_directory *directory, struct error *err);
 
-/* Field 22 of /proc/PID/stat, and whether it is a zombie; -1 where there is no such process. */
-int process_start_time(pid_t pid, uint64_t *start_time, bool *zombie);
+/* Of /proc/PID/stat; -1 where there is no such process. */
+struct process_status {
+	uint64_t start_time;
+	bool zombie;
+	bool ends_as_forked; /* it is ending, and has never executed a program */
+};
+int process_status(pid_t pid, struct process_status *status);
 
 /* Compiled seccomp programs are kept beside the containers, where only we can write; -1 is no error. */
 int state_open_cache(const struct state_directory *directory);

@@ -122,7 +122,7 @@ exec(sys.argv[2])' "$1" "$2"
 		>/dev/null 2>&1
 	for target in $(find "/proc/$(pid_of)/fd" -type l -printf '%f:%l\n'); do
 		case $target in
-		[012]:* | *:"$STATE/$ID"/exec.fifo | *:"$STATE/$ID"/start.error) ;;
+		[012]:* | *:"$STATE/$ID"/exec.fifo) ;;
 		*) echo "it holds $target" >&2 && return 1 ;;
 		esac
 	done

@@ -348,6 +348,38 @@ hook_filter() {
 	assert_nothing_left
 }
 
+@test "start fails when the init process is killed before it executes its program" {
+	local pid
+	for who in $EVERYONE; do
+		become "$who"
+		# Before it has come to the program…
+		waiting_bundle '.hooks.startContainer = [{ path: "/bin/sh", args: ["sh", "-c", "touch /begun; exec sleep 60"] }]'
+		starts oci create --bundle "$BUNDLE" --pid-file "$STATE.pid" "$ID"
+		as_who "$FENCE" --root "$STATE" start "$ID" >"$TEST_DIR/start.log" 2>&1 3>&- &
+		pid=$!
+		wait_until test -e "$BUNDLE/rootfs/begun"
+		kill -KILL "$(cat "$STATE.pid")"
+		! wait "$pid"
+		runs cat "$TEST_DIR/start.log"
+		has 'was killed before it executed its program'
+		runs oci delete "$ID"
+	done
+	# …and at the call itself. A program that has ended long since is another matter.
+	become root
+	make_bundle
+	bundle_args true
+	starts oci create --bundle "$BUNDLE" --pid-file "$STATE.pid" "$ID"
+	start strace strace -qq -e inject=execve:signal=KILL -p "$(cat "$STATE.pid")"
+	wait_until grep -q '^TracerPid:[^0-9]*[1-9]' "/proc/$(cat "$STATE.pid")/status"
+	fails oci start "$ID"
+	has 'was killed before it executed its program'
+	runs oci delete --force "$ID"
+	starts oci create --bundle "$BUNDLE" "$ID"
+	runs oci start "$ID"
+	runs oci delete --force "$ID"
+	assert_nothing_left
+}
+
 @test "a hook that fails has its last words in the error; one in the container is held as the container is" {
 	waiting_bundle '.hooks.createRuntime = [{ path: "/bin/sh", args: ["sh", "-c", "echo one; echo why >&2; exit 3"] }]'
 	fails oci create --bundle "$BUNDLE" "$ID"
