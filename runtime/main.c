@@ -112,8 +112,9 @@ int command_parse(struct invocation_context *context, const struct option *optio
 		return -1;
 	if (!help)
 		return 0;
-	printf("Usage: fence %s %s\n\n%s\n\n", context->command->name, context->command->arguments,
-		context->command->summary);
+	printf("NAME:\n   fence %s - %s\n\nUSAGE:\n   fence %s %s\n%s", context->command->name,
+		context->command->summary, context->command->name, context->command->arguments,
+		count ? "\nOPTIONS:\n" : "");
 	command_line_help(&tables[0]);
 	return 1;
 }

@@ -302,3 +302,13 @@ exec(sys.argv[2])' "$1" "$2"
 	has debug
 	assert_nothing_left
 }
+
+@test "--help of each command: its name, what it does, and how it is used" {
+	local command
+	for command in create start run exec state list ps kill delete pause resume update events spec features; do
+		runs fence "$command" --help
+		[ "${lines[0]}" = NAME: ]
+		[[ ${lines[1]} == "   fence $command - "* ]]
+		has "USAGE:"$'\n'"   fence $command"
+	done
+}
