@@ -234,11 +234,10 @@ int container_start(struct arena *arena, const char *root, const char *id, struc
 	if (write(gate.writer, start_bytes, sizeof(start_bytes)) != sizeof(start_bytes))
 		return error_set(err, errno, "cannot tell the container to start");
 	gate.writer = close_fd(gate.writer);
-	if (wait_for_execution(&existing, gate.reader, err) < 0)
-		return -1;
-	if (run_poststart(existing.state, existing.config, err) == 0)
+	if (wait_for_execution(&existing, gate.reader, err) == 0 &&
+		run_poststart(existing.state, existing.config, err) == 0)
 		return 0;
-	kill_and_wait(&existing, NULL);
+	kill_and_wait(&existing, NULL); /* it may be at its end already: now it has stopped for everybody */
 	return -1;
 }
 
