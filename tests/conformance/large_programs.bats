@@ -85,3 +85,42 @@ setup() {
 		is 'the page'
 	done
 }
+
+@test "HTTP/3: directly, through a proxy that carries UDP, and told at once where there is none" {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=www.example.com \
+		-keyout "$TEST_DIR/key.pem" -out "$TEST_DIR/cert.pem" 2>/dev/null
+	mkdir "$TEST_DIR/files" "$WORK/got"
+	head -c 5M /dev/urandom >"$TEST_DIR/files/blob"
+	give "$WORK"
+	start server gtlsserver --quiet --htdocs "$TEST_DIR/files" 203.0.113.7 443 "$TEST_DIR/key.pem" "$TEST_DIR/cert.pem"
+	cat >"$TEST_DIR/danted.conf" <<-'CONF'
+		logoutput: stdout
+		internal: 127.0.0.1 port = 1083
+		external: 198.51.100.7
+		clientmethod: none
+		socksmethod: none
+		user.privileged: root
+		user.unprivileged: nobody
+		client pass { from: 0.0.0.0/0 to: 0.0.0.0/0 }
+		socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 command: connect udpassociate
+			log: connect }
+		socks pass { from: 0.0.0.0/0 to: 0.0.0.0/0 command: bindreply udpreply }
+	CONF
+	start danted danted -f "$TEST_DIR/danted.conf" -p "$TEST_DIR/danted.pid"
+	wait_for_port 127.0.0.1 1083
+	printf '{ "filesystem": { "allowWrite": ["got"] } }' >policy.json
+	local way
+	for way in '--allow *.example.com' '--proxy socks5://127.0.0.1:1083'; do
+		runs fence --policy ./policy.json $way --dns 127.0.0.1:5353 -- gtlsclient --quiet --no-quic-dump --no-http-dump --exit-on-all-streams-close \
+			--download got www.example.com 443 https://www.example.com/blob
+		cmp got/blob "$TEST_DIR/files/blob"
+		rm got/blob
+	done
+	grep -q udpassociate "$TEST_DIR/danted.log"
+	runs fence --proxy socks5://127.0.0.1:1080 --dns 127.0.0.1:5353 -- python3 -c '
+import socket, time
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.connect(("www.example.com", 443)); begin = time.monotonic()
+try: u.send(bytes(1200)); u.recv(1)
+except OSError as error: print(error.strerror, time.monotonic() - begin < 2)'
+	is 'Connection refused True'
+}
