@@ -10,9 +10,18 @@ setup() {
 	start_proxy 1080
 	start_web 203.0.113.7 80
 	write_attempts
-	NETWORK='{"proxies": ["socks5://127.0.0.1:1080"], "allow": ["203.0.113.7:80"]}'
 	POLICY=$TEST_DIR/policy.json
-	echo '{ "network": { "proxyUrl": "socks5://127.0.0.1:1080", "allowedDomains": ["203.0.113.7:80"] } }' >"$POLICY"
+	TUN=preferred
+}
+
+# By both of the ways that TCP can go: root is spliced in a container and translated at the front door, a user the other way round.
+place() {
+	become "$1"
+	local container=splice front_door=translate
+	[ "$who" = root ] || container=translate front_door=splice
+	NETWORK='{"proxies": ["socks5://127.0.0.1:1080"], "allow": ["203.0.113.7:80"], "tun": "'$TUN'", "datapath": "'$container'"}'
+	echo '{ "network": { "proxyUrl": "socks5://127.0.0.1:1080", "allowedDomains": ["203.0.113.7:80"], "tun": "'$TUN'",
+		"datapath": "'$front_door'" } }' >"$POLICY"
 }
 
 # Whatever reaches port 7777 or 53 of any address, an abstract socket, vsock, or a raw ICMP socket: $TEST_DIR/witness.log.
@@ -32,7 +41,7 @@ start_witness() {
 		        for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM: listen(family, kind, (address, port))
 		listen(socket.AF_UNIX, socket.SOCK_STREAM, "\0" + sys.argv[1])
 		listen(socket.AF_UNIX, socket.SOCK_DGRAM, "\0" + sys.argv[1])
-		listen(socket.AF_INET, socket.SOCK_RAW, ("203.0.113.7", 0), socket.IPPROTO_ICMP)
+		for protocol in socket.IPPROTO_ICMP, 132, 136: listen(socket.AF_INET, socket.SOCK_RAW, ("203.0.113.7", 0), protocol) # and SCTP, UDP-Lite
 		try: listen(socket.AF_VSOCK, socket.SOCK_STREAM, (socket.VMADDR_CID_ANY, 7777))
 		except OSError as error: print("no vsock:", error)
 		print("listening", flush=True)
@@ -79,6 +88,11 @@ write_attempts() {
 		    for to in hosts:
 		        for kind in TCP, UDP: attempt(send, to, kind)
 		        with socket.socket(I6 if ":" in to else I4, UDP) as s: attempt(s.sendto, b"leak", (to, 7777))
+		        with socket.socket(I6 if ":" in to else I4, TCP) as s: attempt(s.sendto, b"leak", 0x20000000, (to, 7777)) # MSG_FASTOPEN
+		        for kind, protocol in (TCP, 262), (TCP, 132), (5, 132), (UDP, 136): # Multipath TCP, SCTP by streams and packets, UDP-Lite
+		            def by_protocol():
+		                with socket.socket(I6 if ":" in to else I4, kind, protocol) as s: s.settimeout(0.2); s.connect((to, 7777)); s.send(b"leak")
+		            attempt(by_protocol)
 		def other_addresses(_):
 		    for to in ("203.0.113.8", "198.51.100.7", "127.0.0.1", "127.9.9.9", "::1", "0.0.0.0", "::", "::ffff:203.0.113.8", "::ffff:127.0.0.1",
 		            "64:ff9b::203.0.113.8", "2002:cb00:7108::1", "255.255.255.255"):
@@ -103,7 +117,7 @@ write_attempts() {
 		        attempt(send, to, UDP, 53, (), None, query)
 		        attempt(send, to, TCP, 53, (), None, struct.pack("!H", len(query)) + query)
 		def raw(_):
-		    for protocol, payload in (17, udp()), (6, syn()), (1, b"\x08\0\xf7\xff\0\0\0\0"), (47, bytes(8)), (41, ipv6("2001:db8::1", "2001:db8::7", 17, udp())):
+		    for protocol, payload in (17, udp()), (6, syn()), (1, b"\x08\0\xf7\xff\0\0\0\0"), (47, bytes(8)), (132, bytes(12)), (136, udp()), (41, ipv6("2001:db8::1", "2001:db8::7", 17, udp())):
 		        def by_raw():
 		            with socket.socket(I4, RAW, protocol) as s: s.sendto(payload, ("203.0.113.7", 0))
 		        def by_header(source):
@@ -234,10 +248,10 @@ in_container() {
 attempts() {
 	local what=$1 control=${2:-}
 	for who in $EVERYONE; do
-		become "$who"
+		place "$who"
 		cp "$TEST_DIR/attempts.py" .
 		give attempts.py
-		runs fence --policy "${FRONT_POLICY:-$POLICY}" -- /usr/bin/python3 attempts.py "$what" "$ID"
+		runs fence --policy "$POLICY" -- /usr/bin/python3 attempts.py "$what" "$ID"
 		has tried
 		hasnt sees
 		runs in_container "$NETWORK" /usr/bin/python3 /attempts/attempts.py "$what" "$ID"
@@ -253,7 +267,7 @@ attempts() {
 
 @test "what is allowed gets out from each of the places" {
 	for who in $EVERYONE; do
-		become "$who"
+		place "$who"
 		runs fence --policy "$POLICY" -- curl -sS --max-time 10 http://203.0.113.7/
 		is 'the page'
 		runs in_container "$NETWORK" curl -sS --max-time 10 http://203.0.113.7/
@@ -278,9 +292,7 @@ attempts() {
 }
 
 @test "no leak: the relay's listener, where there is no TUN" {
-	NETWORK='{"proxies": ["socks5://127.0.0.1:1080"], "allow": ["203.0.113.7:80"], "tun": "never"}'
-	FRONT_POLICY=$TEST_DIR/listener.json
-	echo '{ "network": { "tun": "never", "proxyUrl": "socks5://127.0.0.1:1080", "allowedDomains": ["203.0.113.7:80"] } }' >"$FRONT_POLICY"
+	TUN=never
 	attempts listener 'there is none on the host'
 }
 
@@ -332,7 +344,7 @@ l = socket.socket(40, 1); l.bind((0xffffffff, 7778)); l.listen(); c = socket.soc
 		os.execvp(sys.argv[1], sys.argv[1:])
 	PY
 	for who in $EVERYONE; do
-		become "$who"
+		place "$who"
 		cp "$TEST_DIR/attempts.py" .
 		give attempts.py
 		runs as_who /usr/bin/python3 "$TEST_DIR/with-sockets.py" "$FENCE" --policy "$POLICY" -- /usr/bin/python3 attempts.py inherited x

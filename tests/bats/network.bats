@@ -570,6 +570,64 @@ reach_container() {
 	hasnt leaked
 }
 
+# What a node asks of a pod: HTTP, TCP, UDP and ping, also where nobody listens.
+probe_container() {
+	local address
+	for address in 192.0.2.2 '[2001:db8:1::2]'; do
+		runs in_host curl -sS -m 5 "http://$address:8081/large"
+		[ "${#output}" = 300000 ] || complain 'this should be longer'
+		address=${address//[][]/}
+		runs in_host ping -n -c 1 -W 5 -s 3000 "$address"
+		runs in_host /usr/bin/python3 -c '
+import socket, sys
+for kind in socket.SOCK_STREAM, socket.SOCK_DGRAM:
+    s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, kind); s.settimeout(5)
+    try: s.connect((sys.argv[1], 9)); s.send(b"x"); s.recv(1)
+    except OSError as error: print(error.strerror)' "$address"
+		is $'Connection refused\nConnection refused'
+	done
+	runs reach_container
+	[ "$(grep -c ^reply <<<"$output")" = 6 ]
+}
+
+@test "a node's probes pass as before, and what it had begun goes on; when the relay dies they fail, so that the node heals it" {
+	network '{"allow": ["203.0.113.7:80"]}'
+	container
+	bridged
+	start_echo
+	mkdir "$TEST_DIR/pages"
+	head -c 300000 /dev/zero | tr '\0' x >"$TEST_DIR/pages/large"
+	start pages nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -m http.server --bind :: --directory "$TEST_DIR/pages" 8081
+	start keeps nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -c '
+import socket, threading
+def serve(c):
+    for data in iter(lambda: c.recv(100), b""): c.sendall(data)
+s = socket.create_server(("", 8082))
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()'
+	wait_for_port 192.0.2.2 8081
+	wait_for_port 192.0.2.2 8082
+	mkfifo "$TEST_DIR/said"
+	start early /usr/bin/python3 -u -c '
+import socket, sys
+c = socket.create_connection(("192.0.2.2", 8082), 10)
+for line in open(sys.argv[1]): c.sendall(line.encode()); print(c.recv(100))' "$TEST_DIR/said"
+	exec {said}<>"$TEST_DIR/said"
+	echo before >&"$said"
+	wait_until grep -q before "$TEST_DIR/early.log"
+	probe_container
+	runs hook up
+	echo after >&"$said"
+	wait_until grep -q after "$TEST_DIR/early.log"
+	probe_container
+	one_relay
+	kill -KILL "$RELAY"
+	wait_until no_relay
+	for address in 192.0.2.2 '[2001:db8:1::2]'; do
+		fails in_host curl -sS -m 1 "http://$address:8081/large"
+		fails in_host ping -n -c 1 -W 1 "${address//[][]/}"
+	done
+}
+
 @test "a container that starts again in the same engine's namespace gets its way out again" {
 	start_web 203.0.113.7 80
 	network '{"allow": ["203.0.113.7:80"]}'
