@@ -7,15 +7,17 @@
 #include <string.h>
 #include <sys/socket.h>
 
-bool congestion_is_paced(void)
+static bool paced;
+
+void congestion_learn_default(void)
 {
 	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	char name[16] = "";
 	socklen_t length = sizeof(name) - 1;
 
 	if (fd < 0 || getsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, name, &length) < 0)
-		return false;
-	return strncmp(name, "bbr", 3) == 0;
+		return;
+	paced = strncmp(name, "bbr", 3) == 0;
 }
 
 static void set_reno(int fd)
@@ -25,7 +27,10 @@ static void set_reno(int fd)
 
 void congestion_suit_loopback(int fd, const struct endpoint *peer)
 {
-	if (peer->family == AF_INET ? ntohl(peer->v4.s_addr) >> 24 == 127 : IN6_IS_ADDR_LOOPBACK(&peer->v6))
+	bool loopback = peer->family == AF_INET ? ntohl(peer->v4.s_addr) >> 24 == 127
+						: IN6_IS_ADDR_LOOPBACK(&peer->v6);
+
+	if (paced && loopback)
 		set_reno(fd);
 }
 
@@ -35,7 +40,7 @@ void congestion_suit_host(int fd, const struct endpoint *peer)
 	socklen_t length = sizeof(address);
 	struct endpoint own;
 
-	if (getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
+	if (!paced || getsockname(fd, (struct sockaddr *)&address, &length) < 0 ||
 		!endpoint_from_sockaddr(&own, &address))
 		return;
 	own.port = peer->port;

@@ -5,9 +5,8 @@
 
 #include "netns/endpoint.h"
 
-#include <stdbool.h>
-
-bool congestion_is_paced(void); /* by default */
+/* Once, before the others: whether there is anything to do at all. */
+void congestion_learn_default(void);
 
 /* Before connecting: on a loopback address. Once connected: also where both ends have the same address. */
 void congestion_suit_loopback(int fd, const struct endpoint *peer);

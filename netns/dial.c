@@ -6,18 +6,16 @@
  */
 #include "netns/dial.h"
 #include "netns/congestion.h"
+#include "netns/connect.h"
 #include "netns/dns.h"
 #include "netns/egress.h"
-#include "netns/handshake.h"
 #include "netns/names.h"
 #include "netns/proxy_pool.h"
-#include "netns/unix_door.h"
+#include "netns/ready.h"
 #include "spec/cleanup.h"
 
-#include <netinet/tcp.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/epoll.h>
 
 enum {
 	ADDRESSES_MAX = 8,
@@ -32,11 +30,11 @@ struct dialer {
 	struct names *names;
 	struct dns *dns;
 	bool names_to_proxies;
-	bool paced_congestion; /* see congestion.h */
 	struct proxy_pool pool;
+	struct ready *ready;
 };
 
-/* One connection that is being made. */
+/* One connection to an address that is being made. */
 struct attempt {
 	struct watch watch;
 	struct dial *dial;
@@ -47,21 +45,21 @@ struct dial {
 	struct dialer *dialer;
 	dial_callback *done;
 	void *data;
+	struct watch *heir; /* gets the socket as it is in the loop; or NULL */
 	struct dns_lookup *lookup;
 	struct flow_record *record; /* once it is allowed */
 	struct endpoint destination;
 	struct endpoint *relay; /* UDP ASSOCIATE: where its answer goes, else NULL */
 	struct endpoint addresses[ADDRESSES_MAX];
 	size_t address_count;
-	struct attempt attempts
-		[ADDRESSES_MAX]; /* one for each address; with proxies the first, for the present one */
-	size_t begun;		 /* of the addresses */
+	struct attempt attempts[ADDRESSES_MAX]; /* one for each address */
+	size_t begun;				/* of the addresses */
 	struct proxy_choice choice;
-	size_t proxy;	  /* the present one */
-	size_t target;	  /* which of the addresses it is asked for */
-	int error_number; /* what the attempts came to so far */
-	bool trusted, failed, shaking_hands;
-	struct handshake handshake;
+	struct proxy_line line; /* to the present one */
+	size_t target;		/* which of the addresses it is asked for */
+	int error_number;	/* what the attempts came to so far */
+	bool trusted, failed;
+	bool spare; /* the line was kept ready: its end says nothing about the proxy */
 	char name[SOCKS_NAME_MAX + 1];
 };
 
@@ -85,12 +83,19 @@ struct dialer *dialer_new(struct loop *loop, const struct relay_config *config, 
 	dialer->pool = (struct proxy_pool){ .proxies = config->proxies, .count = config->proxy_count };
 	dialer->names = names;
 	dialer->names_to_proxies = dialer_gives_names(config);
-	dialer->paced_congestion = congestion_is_paced();
+	dialer->ready = ready_new(loop, config);
+	if (!dialer->ready) {
+		free(dialer);
+		return NULL;
+	}
+	congestion_learn_default();
 	return dialer;
 }
 
 void dialer_free(struct dialer *dialer)
 {
+	if (dialer)
+		ready_free(dialer->ready);
 	free(dialer);
 }
 
@@ -104,22 +109,12 @@ static bool by_proxy(const struct dial *dial)
 	return dial->dialer->config->proxy_count > 0;
 }
 
-static const struct proxy *current_proxy(const struct dial *dial)
-{
-	return &dial->dialer->config->proxies[dial->proxy];
-}
-
-static void stop_attempt(struct attempt *attempt)
-{
-	loop_remove(attempt->dial->dialer->loop, &attempt->watch);
-	attempt->watch.fd = close_fd(attempt->watch.fd);
-}
-
 void dial_cancel(struct dial *dial)
 {
 	loop_cancel_timer(dial->dialer->loop, &dial->timer);
-	for (size_t i = 0; i < ARRAY_SIZE(dial->attempts); i++)
-		stop_attempt(&dial->attempts[i]);
+	for (size_t i = 0; i < dial->begun; i++)
+		loop_close(dial->dialer->loop, &dial->attempts[i].watch);
+	line_close(dial->dialer->loop, &dial->line);
 	if (dial->lookup)
 		dns_lookup_cancel(dial->lookup);
 	flows_end(dial->record);
@@ -137,19 +132,22 @@ static void finish_without(struct dial *dial, int error_number)
 	done(data, -1, error_number, NULL);
 }
 
-/* The socket is the caller's from here on; the other attempts end. */
-static void finish_with(struct dial *dial, struct attempt *attempt)
+/* The socket is the caller's from here on; other attempts end. */
+static void finish_with(struct dial *dial, struct watch *watch, uint32_t reported)
 {
 	dial_callback *done = dial->done;
 	void *data = dial->data;
 	struct flow_record *record = dial->record;
-	int fd = attempt->watch.fd;
+	int fd = watch->fd;
 
-	if (record && !by_proxy(dial))
-		record->address = dial->addresses[attempt - dial->attempts];
 	dial->record = NULL;
-	loop_remove(dial->dialer->loop, &attempt->watch);
-	attempt->watch.fd = -1;
+	if (dial->heir) {
+		loop_move(dial->dialer->loop, watch, dial->heir);
+		dial->heir->ready(dial->heir, reported);
+	} else {
+		loop_remove(dial->dialer->loop, watch);
+		watch->fd = -1;
+	}
 	dial_cancel(dial);
 	done(data, fd, 0, record);
 }
@@ -162,48 +160,6 @@ static void fail(struct dial *dial, int error_number)
 	loop_set_timer(dial->dialer->loop, &dial->timer, 0);
 }
 
-static int open_socket(const struct dial *dial, const struct endpoint *to)
-{
-	int fd = socket(to->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-
-	if (fd < 0)
-		return -1;
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-	if (dial->dialer->paced_congestion)
-		congestion_suit_loopback(fd, to);
-	return fd;
-}
-
-/* A socket that is connected, or about to be; -1: at once impossible. */
-static int start_connecting(const struct dial *dial, const struct endpoint *to)
-{
-	struct sockaddr_storage address;
-	socklen_t length;
-	_cleanup_close_ int fd = -1;
-
-	if (to->family == AF_UNIX)
-		return unix_door_open(dial->dialer->config->unix_door, current_proxy(dial)->unix_path);
-	length = endpoint_to_sockaddr(to, &address);
-	fd = open_socket(dial, to);
-	if (fd < 0 || (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS))
-		return -1;
-	return steal_fd(&fd);
-}
-
-static void attempt_ready(struct watch *watch, uint32_t events);
-
-static bool start_attempt(struct dial *dial, struct attempt *attempt, const struct endpoint *to)
-{
-	attempt->watch = (struct watch){ .fd = start_connecting(dial, to), .ready = attempt_ready };
-	if (attempt->watch.fd < 0)
-		return false;
-	if (loop_add(dial->dialer->loop, &attempt->watch, EPOLLOUT, NULL) == 0)
-		return true;
-	stop_attempt(attempt);
-	return false;
-}
-
 /* Proxies. */
 
 static bool others_are_left(const struct dial *dial)
@@ -213,30 +169,49 @@ static bool others_are_left(const struct dial *dial)
 
 static void set_unwell(struct dial *dial)
 {
-	proxy_pool_failed(&dial->dialer->pool, dial->proxy, loop_now(dial->dialer->loop));
+	proxy_pool_failed(&dial->dialer->pool, dial->line.proxy, loop_now(dial->dialer->loop));
+	ready_forget(dial->dialer->ready, dial->line.proxy);
+}
+
+static void take_answer(struct dial *dial, int answer);
+
+static void open_line(struct dial *dial)
+{
+	dial->spare = false;
+	loop_set_timer(dial->dialer->loop, &dial->timer, PROXY_TIME);
+	take_answer(dial, line_open(&dial->line, dial->dialer->loop, dial->dialer->config, dial->line.proxy));
 }
 
 /* One that was unwell is tried again by a single dial: for the others it stays so until that has connected. */
 static void try_next_proxy(struct dial *dial)
 {
-	stop_attempt(&dial->attempts[0]);
-	dial->shaking_hands = false;
-	while (proxy_pool_choose(
-		&dial->dialer->pool, &dial->choice, loop_now(dial->dialer->loop), &dial->proxy)) {
-		if (dial->dialer->pool.unwell_until[dial->proxy])
-			set_unwell(dial);
-		if (start_attempt(dial, &dial->attempts[0], &current_proxy(dial)->address)) {
-			loop_set_timer(dial->dialer->loop, &dial->timer, PROXY_TIME);
-			return;
-		}
-		set_unwell(dial);
+	struct dialer *dialer = dial->dialer;
+
+	line_close(dialer->loop, &dial->line);
+	if (!proxy_pool_choose(&dialer->pool, &dial->choice, loop_now(dialer->loop), &dial->line.proxy)) {
+		/* A proxy that cannot be reached is no network; it says nothing about the destination. */
+		fail(dial, dial->choice.tried ? ENETUNREACH : EOPNOTSUPP);
+		return;
 	}
-	/* A proxy that cannot be reached is no network; it says nothing about the destination. */
-	fail(dial, dial->choice.tried ? ENETUNREACH : EOPNOTSUPP);
+	if (dialer->pool.unwell_until[dial->line.proxy])
+		set_unwell(dial);
+	dial->spare = ready_take(dialer->ready, dial->line.proxy, &dial->line);
+	if (!dial->spare) {
+		open_line(dial);
+		return;
+	}
+	loop_set_timer(dialer->loop, &dial->timer, PROXY_TIME);
+	take_answer(dial, dial->line.state == LINE_GREETED ? HANDSHAKE_GREETED : HANDSHAKE_WAITS);
 }
 
-static void leave_proxy(struct dial *dial)
+/* A line that was kept ready may have ended at any time: the proxy has another chance. */
+static void leave_line(struct dial *dial)
 {
+	line_close(dial->dialer->loop, &dial->line);
+	if (dial->spare) {
+		open_line(dial);
+		return;
+	}
 	set_unwell(dial);
 	try_next_proxy(dial);
 }
@@ -255,8 +230,8 @@ static struct socks_target target_of(const struct dial *dial)
 /* A proxy that says "any address" means its own; one that says a name, or another family than it can mean, is of no use. */
 static int take_association(struct dial *dial)
 {
-	const struct endpoint *proxy = &current_proxy(dial)->address;
-	struct endpoint relay = dial->handshake.socks.bound;
+	const struct endpoint *proxy = &dial->dialer->config->proxies[dial->line.proxy].address;
+	struct endpoint relay = dial->line.handshake.socks.bound;
 	bool unspecified = relay.family == AF_INET ? relay.v4.s_addr == INADDR_ANY
 						   : relay.family && IN6_IS_ADDR_UNSPECIFIED(&relay.v6);
 
@@ -264,7 +239,7 @@ static int take_association(struct dial *dial)
 		return -EOPNOTSUPP;
 	if (unspecified) {
 		relay = *proxy;
-		relay.port = dial->handshake.socks.bound.port;
+		relay.port = dial->line.handshake.socks.bound.port;
 	}
 	*dial->relay = relay;
 	return HANDSHAKE_DONE;
@@ -276,47 +251,87 @@ static bool next_target(struct dial *dial)
 	if (dial->target + 1 >= dial->address_count || target_of(dial).name)
 		return false;
 	dial->target++;
-	dial->choice.tried &= ~(1u << dial->proxy);
+	dial->choice.tried &= ~(1u << dial->line.proxy);
 	return true;
+}
+
+static int ask(struct dial *dial)
+{
+	struct socks_target target = target_of(dial);
+
+	return line_ask(&dial->line, dial->relay ? SOCKS_ASSOCIATE : SOCKS_CONNECT, &target);
+}
+
+/* The proxy itself may wait for a connect() to time out; only not for ever. */
+static void wait_for_proxy(struct dial *dial)
+{
+	if (dial->spare || dial->line.state == LINE_CONNECTING)
+		return;
+	dial->dialer->pool.unwell_until[dial->line.proxy] = 0;
+	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
 }
 
 static void take_answer(struct dial *dial, int answer)
 {
+	if (answer == HANDSHAKE_GREETED)
+		answer = ask(dial);
 	if (answer == HANDSHAKE_DONE && dial->relay)
 		answer = take_association(dial);
-	if (answer == HANDSHAKE_BROKEN)
-		leave_proxy(dial);
-	else if (answer < 0 && (answer == -EOPNOTSUPP ? others_are_left(dial) : next_target(dial)))
+	if (answer == HANDSHAKE_BROKEN) {
+		leave_line(dial);
+	} else if (answer < 0 && (answer == -EOPNOTSUPP ? others_are_left(dial) : next_target(dial))) {
 		try_next_proxy(dial);
-	else if (answer == HANDSHAKE_DONE)
-		finish_with(dial, &dial->attempts[0]);
-	else if (answer != HANDSHAKE_WAITS)
+	} else if (answer == HANDSHAKE_DONE) {
+		ready_note_use(dial->dialer->ready, dial->line.proxy);
+		finish_with(dial, &dial->line.watch, dial->line.reported);
+	} else if (answer < 0) {
 		finish_without(dial, -answer);
+	} else {
+		wait_for_proxy(dial);
+	}
 }
 
-static void start_handshake(struct dial *dial)
+static void line_ready(struct watch *watch, uint32_t events)
 {
-	struct socks_target target = target_of(dial);
-	struct watch *watch = &dial->attempts[0].watch;
-	int answer = handshake_start(&dial->handshake, watch->fd, current_proxy(dial),
-		dial->relay ? SOCKS_ASSOCIATE : SOCKS_CONNECT, &target);
+	struct dial *dial = (struct dial *)((char *)watch - offsetof(struct dial, line.watch));
 
-	dial->dialer->pool.unwell_until[dial->proxy] = 0;
-	dial->shaking_hands = true;
-	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
-	if (loop_modify(dial->dialer->loop, watch, EPOLLIN) < 0)
-		answer = HANDSHAKE_BROKEN;
-	take_answer(dial, answer);
+	if (!dial->failed)
+		take_answer(dial, line_continue(&dial->line, dial->dialer->config, events));
 }
 
-static void continue_handshake(struct dial *dial)
+/* Once it was asked, only that its kernel hears is sure to take less than this; a line that was kept ready may lead nowhere by now. */
+static void proxy_time_over(struct dial *dial)
 {
-	struct socks_target target = target_of(dial);
-
-	take_answer(dial, handshake_continue(&dial->handshake, dial->attempts[0].watch.fd, &target));
+	if (dial->spare && !line_is_heard(&dial->line)) {
+		leave_line(dial);
+	} else if (dial->spare) {
+		dial->spare = false;
+		loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME - PROXY_TIME);
+	} else if (dial->line.state != LINE_CONNECTING) {
+		finish_without(dial, ETIMEDOUT);
+	} else if (others_are_left(dial)) {
+		leave_line(dial); /* else the kernel's own timeout decides */
+	}
 }
 
 /* Addresses. */
+
+static void attempt_ready(struct watch *watch, uint32_t events);
+
+static bool start_attempt(struct dial *dial, size_t which)
+{
+	struct attempt *attempt = &dial->attempts[which];
+
+	*attempt = (struct attempt){ .watch = { .fd = connect_begin(&dial->addresses[which]),
+					     .ready = attempt_ready },
+		.dial = dial };
+	if (attempt->watch.fd < 0)
+		return false;
+	if (loop_add(dial->dialer->loop, &attempt->watch, CONNECT_EVENTS, NULL) == 0)
+		return true;
+	attempt->watch.fd = close_fd(attempt->watch.fd);
+	return false;
+}
 
 static bool some_attempt_runs(const struct dial *dial)
 {
@@ -337,9 +352,7 @@ static void note_error(struct dial *dial, int error_number)
 static void try_next_address(struct dial *dial)
 {
 	while (dial->begun < dial->address_count) {
-		size_t i = dial->begun++;
-
-		if (start_attempt(dial, &dial->attempts[i], &dial->addresses[i])) {
+		if (start_attempt(dial, dial->begun++)) {
 			if (dial->begun < dial->address_count)
 				loop_set_timer(dial->dialer->loop, &dial->timer, STAGGER_TIME);
 			return;
@@ -348,6 +361,30 @@ static void try_next_address(struct dial *dial)
 	}
 	if (!some_attempt_runs(dial)) /* else the kernel's own timeout decides */
 		fail(dial, dial->error_number);
+}
+
+static void attempt_ready(struct watch *watch, uint32_t events)
+{
+	struct attempt *attempt = (struct attempt *)watch;
+	struct dial *dial = attempt->dial;
+	const struct endpoint *address = &dial->addresses[attempt - dial->attempts];
+	int error_number = 0;
+	socklen_t length = sizeof(error_number);
+
+	if (dial->failed)
+		return;
+	if (events & (EPOLLERR | EPOLLHUP))
+		getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error_number, &length);
+	if (error_number) {
+		note_error(dial, error_number);
+		loop_close(dial->dialer->loop, watch);
+		try_next_address(dial);
+		return;
+	}
+	congestion_suit_host(watch->fd, address);
+	if (dial->record)
+		dial->record->address = *address;
+	finish_with(dial, watch, events);
 }
 
 /* Either. */
@@ -360,57 +397,16 @@ static void try_next(struct dial *dial)
 		try_next_address(dial);
 }
 
-static void attempt_failed(struct attempt *attempt, int error_number)
-{
-	struct dial *dial = attempt->dial;
-
-	note_error(dial, error_number);
-	if (by_proxy(dial)) {
-		leave_proxy(dial);
-		return;
-	}
-	stop_attempt(attempt);
-	try_next_address(dial);
-}
-
-static void attempt_ready(struct watch *watch, uint32_t events)
-{
-	struct attempt *attempt = (struct attempt *)watch;
-	struct dial *dial = attempt->dial;
-	int error_number = 0;
-	socklen_t length = sizeof(error_number);
-
-	(void)events;
-	if (dial->failed)
-		return;
-	if (dial->shaking_hands) {
-		continue_handshake(dial);
-		return;
-	}
-	getsockopt(watch->fd, SOL_SOCKET, SO_ERROR, &error_number, &length);
-	if (error_number) {
-		attempt_failed(attempt, error_number);
-	} else if (by_proxy(dial)) {
-		start_handshake(dial);
-	} else {
-		if (dial->dialer->paced_congestion)
-			congestion_suit_host(watch->fd, &dial->addresses[attempt - dial->attempts]);
-		finish_with(dial, attempt);
-	}
-}
-
 static void timer_fired(struct timer *timer)
 {
 	struct dial *dial = (struct dial *)((char *)timer - offsetof(struct dial, timer));
 
 	if (dial->failed)
 		finish_without(dial, dial->error_number);
-	else if (dial->shaking_hands)
-		finish_without(dial, ETIMEDOUT);
-	else if (!by_proxy(dial))
+	else if (by_proxy(dial))
+		proxy_time_over(dial);
+	else
 		try_next_address(dial);
-	else if (others_are_left(dial))
-		leave_proxy(dial); /* else the kernel's own timeout decides */
 }
 
 static bool judge(const struct dial *dial, const struct endpoint *address, struct flow_description *flow)
@@ -521,8 +517,7 @@ static struct dial *dial_new(struct dialer *dialer, dial_callback *done, void *d
 	if (!dial) /* bounded by the number of flows: then this host is out of memory */
 		abort();
 	dial->dialer = dialer;
-	for (size_t i = 0; i < ARRAY_SIZE(dial->attempts); i++)
-		dial->attempts[i] = (struct attempt){ .watch.fd = -1, .dial = dial };
+	dial->line.watch = (struct watch){ .fd = -1, .ready = line_ready };
 	dial->timer.fire = timer_fired;
 	dial->done = done;
 	dial->data = data;
@@ -582,12 +577,13 @@ struct dial *dial_start_name(
 	return dial;
 }
 
-struct dial *dial_start(
-	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data)
+struct dial *dial_start(struct dialer *dialer, const struct endpoint *destination, struct watch *heir,
+	dial_callback *done, void *data)
 {
 	const char *name = names_find(dialer->names, destination);
 	struct dial *dial = dial_new(dialer, done, data);
 
+	dial->heir = heir;
 	dial->destination = *destination;
 	if (name)
 		start_by_text(dial, name, destination->family, destination->port);

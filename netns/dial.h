@@ -26,9 +26,10 @@ void dialer_set_dns(
 	struct dialer *dialer, struct dns *dns); /* dns_new() needs the dialer first; before the first dial */
 
 /* `destination` is as the container wrote it: a stand-in address is turned into its name here. NULL never: faults arrive by
- * the callback. dial_cancel() before the callback: it will not be called. */
-struct dial *dial_start(
-	struct dialer *dialer, const struct endpoint *destination, dial_callback *done, void *data);
+ * the callback. dial_cancel() before the callback: it will not be called. `heir`, or NULL: gets the socket as it is in the loop already,
+ * with CONNECT_EVENTS (connect.h), and is told by its `ready`, just before the callback, what was reported of it so far. */
+struct dial *dial_start(struct dialer *dialer, const struct endpoint *destination, struct watch *heir,
+	dial_callback *done, void *data);
 /* By name, for the SOCKS listener inside. */
 struct dial *dial_start_name(
 	struct dialer *dialer, const char *name, uint16_t port, dial_callback *done, void *data);

@@ -14,10 +14,18 @@ struct handshake {
 	};
 };
 
-/* The proxy has hung up or speaks something else: it says nothing about the destination. */
-enum { HANDSHAKE_WAITS = 0, HANDSHAKE_DONE = 1, HANDSHAKE_BROKEN = 2 };
+/* CONNECTING: the connection does not stand yet. GREETED: the proxy waits for the request. BROKEN: it cannot be reached, has hung up or speaks
+ * something else, which says nothing about the destination. */
+enum handshake_result {
+	HANDSHAKE_CONNECTING,
+	HANDSHAKE_WAITS,
+	HANDSHAKE_GREETED,
+	HANDSHAKE_DONE,
+	HANDSHAKE_BROKEN
+};
 
-/* Both return one of these, or a negative errno as the container's connect() shall see it. */
-int handshake_start(struct handshake *handshake, int fd, const struct proxy *proxy,
-	enum socks_command command, const struct socks_target *target);
-int handshake_continue(struct handshake *handshake, int fd, const struct socks_target *target);
+/* Each returns one of these, or a negative errno as the container's connect() shall see it. */
+int handshake_start(struct handshake *handshake, int fd, const struct proxy *proxy);
+int handshake_request(
+	struct handshake *handshake, int fd, enum socks_command command, const struct socks_target *target);
+int handshake_continue(struct handshake *handshake, int fd);

@@ -128,7 +128,7 @@ static void serve(struct client *client)
 	loop_modify(listener->loop, &client->watch, 0); /* what it sends already waits for the connection */
 	if (request[3] != TYPE_NAME) {
 		socks_get_endpoint(&destination, request + 3, client->have - 3);
-		client->dial = dial_start(listener->dialer, &destination, dialled, client);
+		client->dial = dial_start(listener->dialer, &destination, NULL, dialled, client);
 		return;
 	}
 	memcpy(name, request + 5, request[4]);

@@ -138,6 +138,17 @@ void loop_close(struct loop *loop, struct watch *watch)
 	watch->fd = close_fd(watch->fd);
 }
 
+void loop_move(struct loop *loop, struct watch *from, struct watch *to)
+{
+	to->fd = from->fd;
+	to->events = from->events;
+	to->index = from->index;
+	if (to->index)
+		loop->slots[to->index].watch = to;
+	from->fd = -1;
+	from->index = 0;
+}
+
 static void put(struct loop *loop, int index, struct timer *timer)
 {
 	loop->heap[index] = timer;

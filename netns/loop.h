@@ -32,6 +32,8 @@ void loop_remove(
 	struct loop *loop, struct watch *watch); /* before the fd is closed; removing twice is harmless */
 /* Also closes the fd, which no other process may hold: the kernel then forgets it by itself. */
 void loop_close(struct loop *loop, struct watch *watch);
+/* From one owner to another, as it is in the loop: what was not reported yet will be to `to`, by its own `ready`. */
+void loop_move(struct loop *loop, struct watch *from, struct watch *to);
 void loop_set_timer(struct loop *loop, struct timer *timer, uint64_t milliseconds); /* from now; replaces */
 void loop_cancel_timer(struct loop *loop, struct timer *timer);
 uint64_t loop_now(const struct loop *loop); /* CLOCK_MONOTONIC, taken once per turn */

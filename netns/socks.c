@@ -36,14 +36,12 @@ static void expect(struct socks *socks, enum socks_step step, size_t want)
 	socks->want = want;
 }
 
-size_t socks_start(struct socks *socks, const struct proxy *proxy, enum socks_command command,
-	uint8_t message[static SOCKS_MESSAGE_MAX])
+size_t socks_start(struct socks *socks, const struct proxy *proxy, uint8_t message[static SOCKS_MESSAGE_MAX])
 {
 	bool password = proxy->user[0];
 
 	memset(socks, 0, sizeof(*socks));
 	socks->proxy = proxy;
-	socks->command = command;
 	expect(socks, SOCKS_METHOD, 2);
 	message[0] = VERSION;
 	message[1] = password ? 2 : 1;
@@ -107,13 +105,20 @@ size_t socks_get_endpoint(struct endpoint *endpoint, const uint8_t *bytes, size_
 	return start + size + 2;
 }
 
-static int put_request(struct socks *socks, const struct socks_target *target, uint8_t *message)
+size_t socks_put_request(struct socks *socks, enum socks_command command, const struct socks_target *target,
+	uint8_t message[static SOCKS_MESSAGE_MAX])
 {
 	expect(socks, SOCKS_REPLY_START, REPLY_START);
 	message[0] = VERSION;
-	message[1] = (uint8_t)socks->command;
+	message[1] = (uint8_t)command;
 	message[2] = 0;
-	return (int)(3 + socks_put_target(message + 3, target));
+	return 3 + socks_put_target(message + 3, target);
+}
+
+static int be_greeted(struct socks *socks)
+{
+	socks->step = SOCKS_GREETED;
+	return 0;
 }
 
 static int put_password(struct socks *socks, uint8_t *message)
@@ -131,12 +136,12 @@ static int put_password(struct socks *socks, uint8_t *message)
 	return (int)(3 + user + password);
 }
 
-static int take_method(struct socks *socks, const struct socks_target *target, uint8_t *message)
+static int take_method(struct socks *socks, uint8_t *message)
 {
 	if (socks->reply[0] != VERSION)
 		return -ENETUNREACH;
 	if (socks->reply[1] == METHOD_NONE)
-		return put_request(socks, target, message);
+		return be_greeted(socks);
 	if (socks->reply[1] == METHOD_PASSWORD && socks->proxy->user[0])
 		return put_password(socks, message);
 	return -EACCES;
@@ -163,8 +168,7 @@ static int reply_error(const struct socks *socks)
 	return code < ARRAY_SIZE(reply_errors) ? -reply_errors[code] : -EHOSTUNREACH;
 }
 
-int socks_take(struct socks *socks, size_t received, const struct socks_target *target,
-	uint8_t message[static SOCKS_MESSAGE_MAX])
+int socks_take(struct socks *socks, size_t received, uint8_t message[static SOCKS_MESSAGE_MAX])
 {
 	bool reply = socks->step == SOCKS_REPLY_START;
 
@@ -176,9 +180,9 @@ int socks_take(struct socks *socks, size_t received, const struct socks_target *
 		return 0;
 	switch (socks->step) {
 	case SOCKS_METHOD:
-		return take_method(socks, target, message);
+		return take_method(socks, message);
 	case SOCKS_AUTHENTICATION:
-		return socks->reply[1] == 0 ? put_request(socks, target, message) : -EACCES;
+		return socks->reply[1] == 0 ? be_greeted(socks) : -EACCES;
 	case SOCKS_REPLY_START:
 		return take_reply_start(socks);
 	default:

@@ -14,11 +14,17 @@ struct socks_target {
 	struct endpoint address; /* where there is no name; the port always */
 };
 
-enum socks_step { SOCKS_METHOD, SOCKS_AUTHENTICATION, SOCKS_REPLY_START, SOCKS_REPLY_REST, SOCKS_DONE };
+enum socks_step {
+	SOCKS_METHOD,
+	SOCKS_AUTHENTICATION,
+	SOCKS_GREETED, /* it waits for the request */
+	SOCKS_REPLY_START,
+	SOCKS_REPLY_REST,
+	SOCKS_DONE
+};
 
 struct socks {
 	const struct proxy *proxy;
-	enum socks_command command;
 	enum socks_step step;
 	uint8_t reply[5 + 255 + 2];
 	size_t have, want; /* of `reply` */
@@ -27,12 +33,13 @@ struct socks {
 };
 
 /* The greeting. */
-size_t socks_start(struct socks *socks, const struct proxy *proxy, enum socks_command command,
+size_t socks_start(struct socks *socks, const struct proxy *proxy, uint8_t message[static SOCKS_MESSAGE_MAX]);
+/* At SOCKS_GREETED. */
+size_t socks_put_request(struct socks *socks, enum socks_command command, const struct socks_target *target,
 	uint8_t message[static SOCKS_MESSAGE_MAX]);
 /* After `received` more bytes were put at reply + have, never beyond reply + want: the length of the next message to send, 0: read on (or, at
- * SOCKS_DONE, the connection stands), or a negative errno as the container's connect() shall see it. */
-int socks_take(struct socks *socks, size_t received, const struct socks_target *target,
-	uint8_t message[static SOCKS_MESSAGE_MAX]);
+ * SOCKS_GREETED, make the request; at SOCKS_DONE, the connection stands), or a negative errno as the container's connect() shall see it. */
+int socks_take(struct socks *socks, size_t received, uint8_t message[static SOCKS_MESSAGE_MAX]);
 
 /* An address as SOCKS writes it, with type and port, for messages and for the header of a relayed datagram. */
 size_t socks_put_target(uint8_t *bytes, const struct socks_target *target);

@@ -1,6 +1,7 @@
 /* TCP by translation: the table of connections, their beginning and their end, and their timers.
  */
 #include "netns/tcp_splice.h"
+#include "netns/connect.h"
 #include "netns/hash.h"
 #include "netns/icmp.h"
 #include "spec/cleanup.h"
@@ -229,6 +230,9 @@ static void set_timer(struct tcp_flow *flow)
 /* All that a packet, an event or a timer has made possible. */
 static void flush(struct tcp_flow *flow)
 {
+	if (flow->fin_due)
+		shutdown(flow->upstream.fd, SHUT_WR);
+	flow->fin_due = false;
 	if (flow_consume(flow) < 0 || (flow->retransmit && flow_retransmit(flow) < 0) ||
 		(flow->state == TCP_OPEN && flow->readable && !flow->upstream_ended &&
 			flow_send_data(flow) < 0)) {
@@ -295,16 +299,18 @@ static void upstream_ready(struct watch *watch, uint32_t events)
 		flush(flow);
 }
 
+/* From a dial the socket is in the loop already. */
 static int adopt(struct tcp_flow *flow, int fd)
 {
 	int offset = 0;
 
 	flow->plain_socket = socket_is_unix(fd);
-	flow->upstream.fd = fd;
-	flow->upstream.ready = upstream_ready;
 	if (flow->plain_socket || flow->tcp->peeks_by_offset)
 		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
-	return loop_add(flow->tcp->loop, &flow->upstream, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, NULL);
+	if (flow->upstream.index)
+		return 0;
+	flow->upstream.fd = fd;
+	return loop_add(flow->tcp->loop, &flow->upstream, CONNECT_EVENTS, NULL);
 }
 
 /* The SYN's fate is known. */
@@ -343,7 +349,6 @@ static void dialled(void *data, int fd, int error_number, struct flow_record *re
 	flow->first_words = first_words_new(flow->tcp->loop, record, first_words_are_late, flow);
 	flow->progress = loop_now(flow->tcp->loop);
 	if (flow->syn) {
-		flow->upstream.fd = fd;
 		flow->state = TCP_HANDED_OVER;
 		handover_begin(flow);
 		set_timer(flow);
@@ -439,7 +444,7 @@ static struct tcp_flow *flow_new(struct tcp *tcp, const struct packet *packet)
 	if (!flow)
 		return NULL;
 	flow->tcp = tcp;
-	flow->upstream.fd = -1;
+	flow->upstream = (struct watch){ .fd = -1, .ready = upstream_ready };
 	flow->timer.fire = timer_fired;
 	flow->client = packet->source;
 	flow->server = packet->destination;
@@ -490,7 +495,7 @@ static void accept_syn(struct tcp *tcp, const struct packet *packet)
 		flow_close(flow);
 		return;
 	}
-	flow->dial = dial_start(tcp->dialer, &flow->server, dialled, flow);
+	flow->dial = dial_start(tcp->dialer, &flow->server, &flow->upstream, dialled, flow);
 }
 
 /* Waiting for the ACK of our SYN; the segment that brings it may bring data. */

@@ -53,6 +53,7 @@ struct tcp_flow {
 	bool upstream_ended : 1;   /* end of file seen behind the last byte sent */
 	bool upstream_hung_up : 1; /* EPOLLRDHUP: what is in the queue is all there will be */
 	bool fin_sent : 1, fin_acknowledged : 1, fin_received : 1;
+	bool fin_due : 1; /* at the socket: after the batch, since nobody waits for it as they do for a SYN */
 	bool low_room : 1;     /* waiting for EPOLLOUT to widen the window */
 	bool refused_data : 1; /* the socket did not take all that came: the rest is held, or must come again */
 	bool lingers : 1;      /* the last word will be an ACK, which may be lost */

@@ -152,7 +152,7 @@ static bool take_fin(struct tcp_flow *flow)
 		flow->rcv_adv = flow->rcv_nxt;
 	flow->fin_received = true;
 	flow->lingers = flow->fin_sent;
-	shutdown(flow->upstream.fd, SHUT_WR);
+	flow->fin_due = true;
 	return true;
 }
 
@@ -168,7 +168,8 @@ bool flow_take_held(struct tcp_flow *flow)
 	return true;
 }
 
-/* Nothing that must be said at once: a question and its answer need no packet more than these two. */
+/* Nothing that must be said at once: a question and its answer need no packet more than these two, and neither does an end that upstream
+ * answers with its own. */
 static bool window_is_wide(const struct tcp_flow *flow)
 {
 	return flow->rcv_adv - flow->rcv_nxt > INITIAL_WINDOW / 2;
@@ -182,7 +183,8 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 
 	if (!length && !fin && (int32_t)old <= 0)
 		return true;
-	if (length < flow->mss && length && !flow->held && (int32_t)old == 0 && window_is_wide(flow))
+	if ((length || (fin && !flow->fin_sent)) && length < flow->mss && !flow->held && (int32_t)old == 0 &&
+		window_is_wide(flow))
 		flow->acknowledge_soon = true;
 	else
 		flow->acknowledge = true;

@@ -210,7 +210,8 @@ int splice_start(struct tcp_flow *flow, int client)
 	flow->upstream.ready = upstream_ready;
 	if (loop_add(loop, &splice->client, events, NULL) < 0)
 		return -1;
-	return loop_add(loop, &flow->upstream, events, NULL);
+	return loop_modify(
+		loop, &flow->upstream, events); /* looks again at what it may have reported before */
 }
 
 void splice_end(struct tcp_flow *flow, bool abort)

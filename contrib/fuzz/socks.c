@@ -16,7 +16,7 @@ static void as_socks(const uint8_t *data, size_t size, size_t piece, enum socks_
 	uint8_t message[SOCKS_MESSAGE_MAX];
 	struct socks socks;
 
-	assert(socks_start(&socks, &proxy, command, message) <= sizeof(message));
+	assert(socks_start(&socks, &proxy, message) <= sizeof(message));
 	while (size && socks.step != SOCKS_DONE) {
 		size_t room = socks.want - socks.have, take = size < piece ? size : piece;
 		int length;
@@ -26,9 +26,11 @@ static void as_socks(const uint8_t *data, size_t size, size_t piece, enum socks_
 		memcpy(socks.reply + socks.have, data, take);
 		data += take;
 		size -= take;
-		length = socks_take(&socks, take, &target, message);
+		length = socks_take(&socks, take, message);
 		if (length < 0)
 			return;
+		if (socks.step == SOCKS_GREETED)
+			length = (int)socks_put_request(&socks, command, &target, message);
 		assert((size_t)length <= sizeof(message));
 	}
 }
