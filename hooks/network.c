@@ -94,12 +94,12 @@ static int listen_for_container(const struct oci_state *state, struct error *err
 }
 
 static int make_inside(const struct network_namespace *namespace, const struct network_file *file,
-	struct relay_config *config, struct error *err)
+	bool helper, struct way_out *out, struct error *err)
 {
 	struct inside_request request = { .way = way_of(file),
 		.datapath = datapath_of(file),
 		.ipv6 = !file->ipv6.set || file->ipv6.value,
-		.helper = config->inbound_count > 0 };
+		.helper = helper };
 	struct inside inside;
 
 	if (inside_make(namespace, &request, &inside, err) < 0)
@@ -107,18 +107,23 @@ static int make_inside(const struct network_namespace *namespace, const struct n
 	if (inside.tun_missing.message[0])
 		fprintf(stderr, "fence-network: %s; a SOCKS5 listener on 127.0.0.1:18321 instead\n",
 			inside.tun_missing.message);
-	config->tun_fd = inside.tun_fd;
-	config->tun_offload = inside.tun_offload;
-	config->tun_udp_offload = inside.tun_udp_offload;
-	memcpy(config->splice_fds, inside.splice_fds, sizeof(config->splice_fds));
-	config->mtu = inside.mtu;
-	if (file->impairment)
-		config->impairment = (struct impairment){ .lose = (uint8_t)file->impairment->lose.value,
-			.repeat = (uint8_t)file->impairment->repeat.value,
-			.delay = (uint8_t)file->impairment->delay.value };
-	config->listener_fd = inside.listener_fd;
-	config->inner_socket = inside.inner_socket;
+	*out = inside.out;
 	return 0;
+}
+
+/* The relay enters its cell while this process makes the way out. */
+static int run_relay(const struct network_file *file, const struct network_namespace *namespace,
+	struct relay_config *config, struct error *err)
+{
+	struct relay_start start;
+	struct way_out out;
+
+	if (relay_launch(config, &start, err) < 0)
+		return -1;
+	if (make_inside(namespace, file, config->inbound_count > 0, &out, err) == 0)
+		return relay_complete(&start, &out, err);
+	relay_abandon(&start);
+	return -1;
 }
 
 /* Descriptors that are opened here are the relay's; this process ends right after. */
@@ -130,9 +135,12 @@ static int start(const struct invocation *invocation, const struct network_file 
 	config->container_fd = listen_for_container(invocation->state, err);
 	if (config->container_fd < 0)
 		return -1;
-	if (settings_apply(invocation->arena, file, config, err) == 0 &&
-		make_inside(namespace, file, config, err) == 0)
-		result = relay_launch(config, err);
+	if (file->impairment)
+		config->impairment = (struct impairment){ .lose = (uint8_t)file->impairment->lose.value,
+			.repeat = (uint8_t)file->impairment->repeat.value,
+			.delay = (uint8_t)file->impairment->delay.value };
+	if (settings_apply(invocation->arena, file, config, err) == 0)
+		result = run_relay(file, namespace, config, err);
 	egress_free(config->egress);
 	return result;
 }
@@ -187,12 +195,7 @@ static int up(const struct invocation *invocation, struct error *err)
 {
 	struct network_file *file;
 	_cleanup_namespace_ struct network_namespace namespace = NAMESPACE_NONE;
-	struct relay_config config = { .tun_fd = -1,
-		.splice_fds = { -1, -1 },
-		.listener_fd = -1,
-		.inner_socket = -1,
-		.unix_door = -1,
-		.log_fd = -1 };
+	struct relay_config config = { .out = WAY_OUT_NONE, .unix_door = -1, .log_fd = -1 };
 	int claim;
 
 	if (load_settings(invocation, &file, err) < 0 ||

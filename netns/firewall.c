@@ -307,19 +307,34 @@ static void accept_neighbours(struct batch *batch)
 	end_rule(batch, &rule);
 }
 
-static void put_table(struct batch *batch, uint16_t type)
+static void put_table(struct batch *batch, uint16_t type, uint16_t flags)
 {
-	mnl_attr_put_strz(begin_request(batch, type, 0), NFTA_TABLE_NAME, batch->table);
+	mnl_attr_put_strz(begin_request(batch, type, flags), NFTA_TABLE_NAME, batch->table);
 	end(batch);
 }
 
-/* A container that is started again in its pod's namespace finds the table of its last run: making sure that there is one
- * lets it be deleted without looking. */
-static void replace_table(struct batch *batch)
+static bool table_is_there(struct batch *batch)
 {
-	put_table(batch, NFT_MSG_NEWTABLE);
-	put_table(batch, NFT_MSG_DELTABLE);
-	put_table(batch, NFT_MSG_NEWTABLE);
+	struct error absent = { 0 };
+	struct nlmsghdr *message =
+		begin(batch, (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, NLM_F_ACK, NFPROTO_INET, 0);
+	size_t length;
+
+	mnl_attr_put_strz(message, NFTA_TABLE_NAME, batch->table);
+	end(batch);
+	length = (size_t)(batch->end - batch->bytes);
+	batch->end = batch->bytes;
+	return netlink_send(batch->netlink, batch->bytes, length, message->nlmsg_seq, "find a table",
+		       &absent) == 0;
+}
+
+/* A container that is started again in its pod's namespace finds the table of its last run. Only then is there anything to delete: for that
+ * the kernel takes a grace period, and has us wait for it when the socket is closed. */
+static void replace_table(struct batch *batch, bool is_there)
+{
+	if (is_there)
+		put_table(batch, NFT_MSG_DELTABLE, 0);
+	put_table(batch, NFT_MSG_NEWTABLE, NLM_F_EXCL);
 }
 
 /* What nftables would write as `tcp flags & (syn | ack) == syn tproxy … to ADDRESS:PORT`. */
@@ -351,9 +366,11 @@ static void hand_to_listener(struct batch *batch, unsigned int tun, const struct
 
 static void begin_table(struct batch *batch)
 {
+	bool is_there = table_is_there(batch);
+
 	begin(batch, NFNL_MSG_BATCH_BEGIN, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES);
 	end(batch);
-	replace_table(batch);
+	replace_table(batch, is_there);
 }
 
 /* Sends it: all of it is there, or nothing. */

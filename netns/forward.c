@@ -202,7 +202,7 @@ struct forwards *forwards_new(
 	forwards->flows = config->flows;
 	forwards->count_max = connections_max;
 	forwards->last_wish = &forwards->wishes;
-	forwards->inner.fd = config->inner_socket;
+	forwards->inner.fd = config->out.inner_socket;
 	forwards->inner.ready = inner_ready;
 	if (count && loop_add(loop, &forwards->inner, EPOLLIN, err) < 0) {
 		free(forwards);

@@ -30,15 +30,6 @@ enum {
 		0xfe9ce, /* also the routing table's number: replies to what came in by an engine's link */
 };
 
-/* What the child says: the values, and with them up to DESCRIPTORS descriptors; or the error. */
-enum { DESCRIPTORS = 2 + INTERCEPT_FAMILIES };
-
-struct report {
-	bool failed;
-	struct error error;
-	struct inside inside; /* a descriptor is 0 where one comes along, in order */
-};
-
 static int add_address(struct netlink *netlink, unsigned int link, const char *text, sa_family_t family,
 	unsigned int prefix, struct error *err)
 {
@@ -122,9 +113,9 @@ static int make_datapath(struct netlink *netlink, enum inside_datapath datapath,
 {
 	if (datapath != DATAPATH_AUTO && datapath != DATAPATH_SPLICE)
 		return 0;
-	if (!inside->tun_offload)
+	if (!inside->out.tun_offload)
 		error_set(&inside->no_splice, 0, "this kernel's TUN has no offloads");
-	else if (intercept_make(netlink, tun, ipv6, inside->splice_fds, &inside->no_splice) == 0)
+	else if (intercept_make(netlink, tun, ipv6, inside->out.splice_fds, &inside->no_splice) == 0)
 		return 0;
 	return datapath == DATAPATH_AUTO ? 0 : (*err = inside->no_splice, -1);
 }
@@ -134,12 +125,12 @@ static int make_tun(struct netlink *netlink, struct tun *tun, bool ipv6, enum in
 {
 	unsigned int link = if_nametoindex(TUN_NAME);
 
-	inside->tun_fd = tun->fd;
-	inside->tun_offload = tun->offload;
-	inside->tun_udp_offload = tun->udp_offload;
-	inside->mtu = tun->offload ? MTU_WITH_OFFLOAD : MTU_WITHOUT;
+	inside->out.tun_fd = tun->fd;
+	inside->out.tun_offload = tun->offload;
+	inside->out.tun_udp_offload = tun->udp_offload;
+	inside->out.mtu = tun->offload ? MTU_WITH_OFFLOAD : MTU_WITHOUT;
 	if (address_tun(netlink, link, ipv6, err) < 0 ||
-		netlink_link_up(netlink, link, (unsigned int)inside->mtu, err) < 0 ||
+		netlink_link_up(netlink, link, (unsigned int)inside->out.mtu, err) < 0 ||
 		confine_other_links(netlink, link, ipv6, err) < 0 ||
 		route_family(netlink, AF_INET, link, err) < 0 ||
 		(ipv6 && route_family(netlink, AF_INET6, link, err) < 0))
@@ -156,11 +147,11 @@ static int make_listener(struct netlink *netlink, struct inside *inside, struct 
 
 	if (confine_other_links(netlink, 0, true, err) < 0)
 		return -1;
-	inside->listener_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (inside->listener_fd < 0 ||
-		setsockopt(inside->listener_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		bind(inside->listener_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-		listen(inside->listener_fd, LISTENER_BACKLOG) < 0)
+	inside->out.listener_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (inside->out.listener_fd < 0 ||
+		setsockopt(inside->out.listener_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		bind(inside->out.listener_fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
+		listen(inside->out.listener_fd, LISTENER_BACKLOG) < 0)
 		return error_set(err, errno, "cannot listen on 127.0.0.1:%d in the container", LISTENER_PORT);
 	return 0;
 }
@@ -186,123 +177,39 @@ static int make(const struct network_namespace *namespace, const struct inside_r
 	return make_listener(netlink, inside, err);
 }
 
-/* The descriptors in a report, in the order in which they are passed. */
-static void list_descriptors(struct inside *inside, int *slots[static DESCRIPTORS])
+/* It must not hold the hook's output open, for which an engine may wait: helper_enter_cell() sees to that. */
+static int start_helper(struct inside *inside, struct error *err)
 {
-	slots[0] = &inside->tun_fd;
-	slots[1] = &inside->listener_fd;
-	for (size_t i = 0; i < INTERCEPT_FAMILIES; i++)
-		slots[2 + i] = &inside->splice_fds[i];
-}
+	int pair[2];
+	pid_t child;
 
-static bool send_report(int socket, struct report *report)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-	} control = { 0 };
-	struct iovec data = { .iov_base = report, .iov_len = sizeof(*report) };
-	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1 };
-	int *slots[DESCRIPTORS], descriptors[DESCRIPTORS];
-	size_t count = 0;
-
-	list_descriptors(&report->inside, slots);
-	for (size_t i = 0; i < DESCRIPTORS; i++) {
-		if (*slots[i] < 0 || report->failed)
-			continue;
-		descriptors[count++] = *slots[i];
-		*slots[i] = 0;
-	}
-	if (count) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = CMSG_SPACE(count * sizeof(int));
-		control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-			.cmsg_type = SCM_RIGHTS,
-			.cmsg_len = CMSG_LEN(count * sizeof(int)) };
-		memcpy(CMSG_DATA(&control.header), descriptors, count * sizeof(int));
-	}
-	return sendmsg(socket, &message, MSG_NOSIGNAL) == (ssize_t)sizeof(*report);
-}
-
-static int receive_report(int socket, struct report *report, struct error *err)
-{
-	union {
-		struct cmsghdr header;
-		char bytes[CMSG_SPACE(DESCRIPTORS * sizeof(int))];
-	} control = { 0 };
-	struct iovec data = { .iov_base = report, .iov_len = sizeof(*report) };
-	struct msghdr message = { .msg_iov = &data,
-		.msg_iovlen = 1,
-		.msg_control = control.bytes,
-		.msg_controllen = sizeof(control) };
-	int *slots[DESCRIPTORS];
-	ssize_t received;
-	size_t taken = 0;
-
-	do
-		received = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-	while (received < 0 && errno == EINTR);
-	if (received != (ssize_t)sizeof(*report))
-		return error_set(err, received < 0 ? errno : 0,
-			"the process that sets up the container's network ended without a word");
-	list_descriptors(&report->inside, slots);
-	for (size_t i = 0; i < DESCRIPTORS; i++) {
-		if (*slots[i] == 0)
-			memcpy(slots[i], CMSG_DATA(&control.header) + sizeof(int) * taken++, sizeof(int));
-	}
-	return 0;
-}
-
-/* The child. As the helper it lives on; it must not hold the hook's output open, for which an engine may wait. */
-_Noreturn static void run_child(
-	const struct network_namespace *namespace, const struct inside_request *request, int socket)
-{
-	struct report report = {
-		.inside = { .tun_fd = -1, .listener_fd = -1, .inner_socket = -1, .splice_fds = { -1, -1 } }
-	};
-
-	prctl(PR_SET_DUMPABLE, 0); /* the container's root may be in the user namespace that is joined */
-	report.failed = make(namespace, request, &report.inside, &report.error) < 0;
-	if (!send_report(socket, &report) || report.failed || !request->helper)
-		_exit(0);
-	inner_serve(socket);
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return error_set(err, errno, "cannot make a socket pair");
+	child = fork();
+	if (child == 0)
+		inner_serve(pair[1]);
+	close_fd(pair[1]);
+	inside->out.inner_socket = pair[0];
+	return child < 0
+		       ? error_set(err, errno, "cannot start the process that makes sockets in the container")
+		       : 0;
 }
 
 int inside_make(const struct network_namespace *namespace, const struct inside_request *request,
 	struct inside *inside, struct error *err)
 {
-	_cleanup_close_ int ours = -1;
-	struct report report;
-	int pair[2], status, result;
-	pid_t child;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return error_set(err, errno, "cannot make a socket pair");
-	ours = pair[0];
-	child = fork();
-	if (child == 0)
-		run_child(namespace, request, pair[1]);
-	close_fd(pair[1]);
-	if (child < 0)
-		return error_set(err, errno, "cannot start the process that sets up the container's network");
-	result = receive_report(ours, &report, err);
-	if (result < 0 || report.failed || !request->helper)
-		waitpid(child, &status, 0);
-	if (result < 0)
+	*inside = (struct inside){ .out = WAY_OUT_NONE };
+	prctl(PR_SET_DUMPABLE, 0); /* the container's root may be in the user namespace that is joined */
+	if (make(namespace, request, inside, err) < 0)
 		return -1;
-	if (report.failed)
-		return *err = report.error, -1;
-	*inside = report.inside;
-	if (request->helper)
-		inside->inner_socket = steal_fd(&ours);
-	return 0;
+	return request->helper ? start_helper(inside, err) : 0;
 }
 
 /* In a child's namespace, of which nothing is left. */
 static int try_splice(struct error *err)
 {
 	_cleanup_netlink_ struct netlink *netlink = NULL;
-	struct inside inside = { .tun_fd = -1, .listener_fd = -1, .splice_fds = { -1, -1 } };
+	struct inside inside = { .out = WAY_OUT_NONE };
 	struct tun tun;
 
 	if (unshare(geteuid() ? CLONE_NEWUSER | CLONE_NEWNET : CLONE_NEWNET) < 0)
@@ -317,8 +224,8 @@ static int try_splice(struct error *err)
 int inside_check_splice(struct error *err)
 {
 	_cleanup_close_ int ours = -1;
-	struct report report = { 0 };
-	int pair[2];
+	struct error its = { 0 };
+	int pair[2], status;
 	pid_t child;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -326,12 +233,13 @@ int inside_check_splice(struct error *err)
 	ours = pair[0];
 	child = fork();
 	if (child == 0) {
-		report.failed = try_splice(&report.error) < 0;
-		_exit(send(pair[1], &report, sizeof(report), MSG_NOSIGNAL) == sizeof(report) ? 0 : 1);
+		int result = try_splice(&its);
+
+		_exit(send(pair[1], &its, sizeof(its), MSG_NOSIGNAL) == sizeof(its) && result == 0 ? 0 : 1);
 	}
 	close_fd(pair[1]);
-	if (child < 0 || recv(ours, &report, sizeof(report), 0) != sizeof(report))
+	if (child < 0 || recv(ours, &its, sizeof(its), 0) != sizeof(its))
 		return error_set(err, 0, "the process that was to try it ended without a word");
-	waitpid(child, NULL, 0);
-	return report.failed ? (*err = report.error, -1) : 0;
+	waitpid(child, &status, 0);
+	return status ? (*err = its, -1) : 0;
 }

@@ -1,10 +1,11 @@
-/* What the hook makes inside a container's network namespace, by a child that enters it: lo up, tun0 with its addresses as
- * the only way out, or, without TUN, a listener. The descriptors come back; the child ends.
+/* What the hook makes inside a container's network namespace, which it enters for good: lo up, tun0 with its addresses as
+ * the only way out, or, without TUN, a listener.
  */
 #pragma once
 
 #include "netns/intercept.h"
 #include "netns/namespace.h"
+#include "netns/way_out.h"
 
 #include <stdbool.h>
 
@@ -21,18 +22,14 @@ struct inside_request {
 };
 
 struct inside {
-	int tun_fd; /* or -1 */
-	bool tun_offload, tun_udp_offload;
-	int mtu;
-	int listener_fd;		    /* without TUN; or -1 */
-	int splice_fds[INTERCEPT_FAMILIES]; /* see intercept.h; -1: TCP is translated */
-	int inner_socket;		    /* to the helper; or -1 */
-	struct error no_splice;		    /* why TCP is translated although splicing was to be tried */
+	struct way_out out;
+	struct error no_splice;	  /* why TCP is translated although splicing was to be tried */
 	struct error tun_missing; /* why there is no TUN although it was preferred; message "" otherwise */
 };
 
 /* How TCP would be carried here, tried in a namespace of its own; an error says why not spliced. */
 int inside_check_splice(struct error *err);
 
+/* The process stays in the namespace. */
 int inside_make(const struct network_namespace *namespace, const struct inside_request *request,
 	struct inside *inside, struct error *err);

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -29,8 +30,7 @@ static void close_between(int first, int last)
 /* Closes what the hook had open for itself: proc files, namespaces, the network file. */
 static int close_others(const struct relay_config *config, struct error *err)
 {
-	const int own[] = { config->tun_fd, config->splice_fds[0], config->splice_fds[1], config->listener_fd,
-		config->inner_socket, config->unix_door, config->init_pidfd, config->control_fd,
+	const int own[] = { config->out_fd, config->unix_door, config->init_pidfd, config->control_fd,
 		config->ready_fd, config->log_fd, config->container_fd };
 	size_t count = ARRAY_SIZE(own) + config->inbound_count;
 	_cleanup_free_ int *kept = malloc(count * sizeof(*kept));
@@ -83,8 +83,15 @@ _Noreturn static void run(struct relay_config *config, int errors)
 	_exit(1);
 }
 
+static void close_start(struct relay_start *start)
+{
+	start->out = close_fd(start->out);
+	start->ready = close_fd(start->ready);
+	start->errors = close_fd(start->errors);
+}
+
 /* One byte: it serves. The end of the pipe: it has died, and why is in the other one. */
-static int await_ready(pid_t relay, int ready, int errors, struct error *err)
+static int await_ready(const struct relay_start *start, struct error *err)
 {
 	char message[ERROR_MESSAGE_MAX], byte;
 	size_t length = 0;
@@ -92,14 +99,14 @@ static int await_ready(pid_t relay, int ready, int errors, struct error *err)
 	int status;
 
 	do
-		got = read(ready, &byte, 1);
+		got = read(start->ready, &byte, 1);
 	while (got < 0 && errno == EINTR);
 	if (got == 1)
 		return 0;
-	while ((got = read(errors, message + length, sizeof(message) - 1 - length)) > 0)
+	while ((got = read(start->errors, message + length, sizeof(message) - 1 - length)) > 0)
 		length += (size_t)got;
 	message[length] = '\0';
-	waitpid(relay, &status, 0);
+	waitpid(start->process, &status, 0);
 	if (length)
 		return error_set(err, 0, "%s", message);
 	if (WIFSIGNALED(status))
@@ -108,27 +115,59 @@ static int await_ready(pid_t relay, int ready, int errors, struct error *err)
 	return error_set(err, 0, "the relay ended before it served");
 }
 
-int relay_launch(struct relay_config *config, struct error *err)
+static int make_ends(struct relay_start *start, int theirs[static 3], struct error *err)
 {
-	_cleanup_close_ int ready_read = -1, ready_write = -1, errors_read = -1, errors_write = -1;
-	int ready[2], errors[2];
-	pid_t relay;
+	int ready[2], errors[2], out[2];
 
 	if (pipe2(ready, O_CLOEXEC) < 0)
 		return error_set(err, errno, "cannot make a pipe");
-	ready_read = ready[0];
-	ready_write = ready[1];
+	start->ready = ready[0];
+	theirs[0] = ready[1];
 	if (pipe2(errors, O_CLOEXEC) < 0)
 		return error_set(err, errno, "cannot make a pipe");
-	errors_read = errors[0];
-	errors_write = errors[1];
-	config->ready_fd = ready_write;
-	relay = fork();
-	if (relay < 0)
-		return error_set(err, errno, "cannot start the relay");
-	if (relay == 0)
-		run(config, errors_write);
-	ready_write = close_fd(ready_write);
-	errors_write = close_fd(errors_write);
-	return await_ready(relay, ready_read, errors_read, err);
+	start->errors = errors[0];
+	theirs[1] = errors[1];
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, out) < 0)
+		return error_set(err, errno, "cannot make a socket pair");
+	start->out = out[0];
+	theirs[2] = out[1];
+	return 0;
+}
+
+int relay_launch(struct relay_config *config, struct relay_start *start, struct error *err)
+{
+	int theirs[3] = { -1, -1, -1 }, result;
+
+	*start = (struct relay_start){ .process = -1, .out = -1, .ready = -1, .errors = -1 };
+	result = make_ends(start, theirs, err);
+	config->ready_fd = theirs[0];
+	config->out_fd = theirs[2];
+	if (result == 0) {
+		start->process = fork();
+		if (start->process == 0)
+			run(config, theirs[1]);
+		if (start->process < 0)
+			result = error_set(err, errno, "cannot start the relay");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(theirs); i++)
+		close_fd(theirs[i]);
+	if (result < 0)
+		close_start(start);
+	return result;
+}
+
+int relay_complete(struct relay_start *start, struct way_out *out, struct error *err)
+{
+	int result;
+
+	way_out_send(start->out, out); /* to one that has died: then its own words tell more */
+	result = await_ready(start, err);
+	close_start(start);
+	return result;
+}
+
+void relay_abandon(struct relay_start *start)
+{
+	close_start(start);
+	waitpid(start->process, NULL, 0);
 }

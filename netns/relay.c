@@ -153,18 +153,18 @@ static int make_tunnel(struct relay *relay, struct error *err)
 		return -1;
 	tcp_set_tunnel(relay->tcp, relay->tunnel);
 	udp_set_tunnel(relay->udp, relay->tunnel);
-	return tcp_set_listeners(relay->tcp, relay->config->splice_fds, err);
+	return tcp_set_listeners(relay->tcp, relay->config->out.splice_fds, err);
 }
 
 static int make_ways(struct relay *relay, struct error *err)
 {
 	const struct relay_config *config = relay->config;
 
-	if (config->tun_fd >= 0 && make_tunnel(relay, err) < 0)
+	if (config->out.tun_fd >= 0 && make_tunnel(relay, err) < 0)
 		return -1;
-	if (config->listener_fd >= 0) {
+	if (config->out.listener_fd >= 0) {
 		relay->listener = listener_new(
-			relay->loop, relay->dialer, config->listener_fd, relay->descriptors / 4, err);
+			relay->loop, relay->dialer, config->out.listener_fd, relay->descriptors / 4, err);
 		if (!relay->listener)
 			return -1;
 	}
@@ -192,9 +192,7 @@ static int make_parts(struct relay *relay, struct relay_config *config, struct e
 		return error_set(err, errno, "cannot make the resolver");
 	dialer_set_dns(relay->dialer, relay->dns);
 	relay->residents = residents_new(relay->loop, config, start_draining, relay, err);
-	if (!relay->residents)
-		return -1;
-	return make_ways(relay, err);
+	return relay->residents ? 0 : -1;
 }
 
 static void free_parts(struct relay *relay)
@@ -211,6 +209,16 @@ static void free_parts(struct relay *relay)
 	flows_free(relay->config->flows);
 	names_free(relay->names);
 	loop_free(relay->loop);
+}
+
+static int take_way_out(struct relay_config *config, struct error *err)
+{
+	int result = way_out_receive(config->out_fd, &config->out, err);
+
+	config->out_fd = close_fd(config->out_fd);
+	if (result == 0)
+		*err = (struct error){ 0 };
+	return result > 0 ? 0 : -1;
 }
 
 static int say_ready(struct relay_config *config, struct error *err)
@@ -231,7 +239,7 @@ static void close_between(int first, int last)
  * kernel takes over tun0. The namespace's name is kept until that is gone, too: the next relay there needs another. */
 static void let_go(const struct relay_config *config)
 {
-	int tun = config->tun_fd, name = config->control_fd;
+	int tun = config->out.tun_fd, name = config->control_fd;
 
 	if (tun < 0)
 		return;
@@ -248,7 +256,7 @@ int relay_run(struct relay_config *config, struct error *err)
 
 	signal(SIGPIPE, SIG_IGN);
 	if (make_parts(&relay, config, err) == 0 && cell_enter(config, err) == 0 &&
-		say_ready(config, err) == 0)
+		take_way_out(config, err) == 0 && make_ways(&relay, err) == 0 && say_ready(config, err) == 0)
 		result = loop_run(relay.loop, err);
 	free_parts(&relay);
 	if (result == 0)

@@ -7,6 +7,7 @@
 
 #include "netns/endpoint.h"
 #include "netns/impair.h"
+#include "netns/way_out.h"
 #include "spec/error.h"
 
 #include <stdbool.h>
@@ -37,16 +38,10 @@ struct inbound {
 };
 
 struct relay_config {
-	int tun_fd;	      /* or -1 */
-	bool tun_offload;     /* vnet header, TSO and checksum offload are on */
-	bool tun_udp_offload; /* USO, too */
-	int splice_fds
-		[2]; /* listeners for the container's own TCP, or -1: it is translated; see intercept.h */
+	struct way_out out;
+	int out_fd;		      /* a socket by which the relay, in its cell, gets `out` */
 	struct impairment impairment; /* all 0: none */
-	int mtu;
-	int listener_fd; /* the SOCKS5 listener inside, without TUN; or -1 */
 	int unix_door; /* to the helper that connects to proxies behind Unix sockets, or -1: see unix_door.h */
-	int inner_socket; /* a SOCK_SEQPACKET to the helper that makes sockets inside the namespace, or -1: see inner.h */
 	int init_pidfd; /* the relay ends when this does */
 	int control_fd; /* listening abstract socket that names this namespace; a client sees EOF when the relay ends */
 	int container_fd; /* the same for the name of the container (control.h) */
@@ -64,5 +59,6 @@ struct relay_config {
 	size_t inbound_count;
 };
 
-/* Enters the cell, says ready, runs until the namespace's init ends. */
+/* Enters the cell, waits for its way out, says ready, runs until the namespace's init ends. An error without a message: the hook has ended
+ * first. */
 int relay_run(struct relay_config *config, struct error *err);

@@ -92,13 +92,13 @@ struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
 		error_set(err, errno, "cannot make the packet buffers");
 		return NULL;
 	}
-	tunnel->watch.fd = config->tun_fd;
+	tunnel->watch.fd = config->out.tun_fd;
 	tunnel->watch.ready = tunnel_ready;
 	tunnel->loop = loop;
 	tunnel->handlers = *handlers;
-	tunnel->offload = config->tun_offload;
-	tunnel->udp_offload = config->tun_udp_offload;
-	tunnel->mtu = config->mtu;
+	tunnel->offload = config->out.tun_offload;
+	tunnel->udp_offload = config->out.tun_udp_offload;
+	tunnel->mtu = config->out.mtu;
 	if (loop_add(loop, &tunnel->watch, EPOLLIN, err) == 0 &&
 		(!(worse.lose || worse.repeat || worse.delay) || (tunnel->impair = impair_new(&worse, err))))
 		return tunnel;
