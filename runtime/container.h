@@ -28,6 +28,8 @@ struct container_options {
 	bool keep; /* container_run(): leave the state of a stopped container for `state` and `delete` */
 	enum cgroup_manager cgroup_manager;
 
+	bool early_hook; /* the only createRuntime hook needs the namespaces, not the mounts: it runs while those are made */
+
 	/* For the front door, whose bundle lives in the state directory. Called once the id is taken and cleaning up is
 	 * guaranteed, with the state directory's path and fd: it writes a bundle to the new
 	 * directory "bundle" in it, all but config.json, and returns the config. NULL: bundle/config.json is read. */

@@ -430,7 +430,6 @@ static int write_down_config(struct creation *creation, struct error *err)
 static int prepare_namespaces(void *data, struct error *err)
 {
 	struct creation *creation = data;
-	const struct oci_hooks *hooks = creation->config->hooks;
 	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
 
 	if (oci_annotation(creation->config, ANNOTATION_PLACEHOLDERS) &&
@@ -439,8 +438,7 @@ static int prepare_namespaces(void *data, struct error *err)
 		return -1;
 	if (net_devices_move(creation->arena, creation->config->linux, creation->child.pid, err) < 0)
 		return -1;
-	if (hooks && (hooks_run(&hooks->prestart, "prestart", &state, NULL, err) < 0 ||
-			     hooks_run(&hooks->create_runtime, "createRuntime", &state, NULL, err) < 0))
+	if (hooks_run_on_host(creation->config->hooks, &state, &creation->early_hook, err) < 0)
 		return -1;
 	if (handshake_send(creation->child.handshake, MESSAGE_HOOKED, &creation->child.pid,
 		    sizeof(creation->child.pid), -1, err) < 0)
@@ -453,6 +451,18 @@ static int map_source(void *data, size_t index, int fd, struct error *err)
 	struct creation *creation = data;
 
 	return rootfs_map_source(&creation->rootfs, index, fd, err);
+}
+
+/* A namespace that is joined by path is not there yet. */
+static int start_early_hook(struct creation *creation, struct error *err)
+{
+	struct oci_state state = state_oci(&creation->state, CONTAINER_CREATED);
+
+	if (!creation->options->early_hook || creation->config->linux->net_devices.count ||
+		!(creation->namespaces.create & CLONE_NEWNET) || creation->namespaces.intermediate)
+		return 0;
+	return hooks_start_early(
+		creation->arena, creation->config->hooks, &state, &creation->early_hook, err);
 }
 
 /* On record before it is there. */
@@ -487,7 +497,8 @@ static int complete_init(struct creation *creation, struct error *err)
 	/* If we are killed before these are on record, the init process sees the handshake end, and ends too. */
 	if (write_down_pid(creation, err) < 0 || write_down_config(creation, err) < 0 ||
 		resctrl_join(creation->config->linux->intel_rdt, creation->options->id, creation->child.pid,
-			err) < 0)
+			err) < 0 ||
+		start_early_hook(creation, err) < 0)
 		return -1;
 	if (sets_oom_score(creation) &&
 		process_set_oom_score_of(creation->child.pid, creation->config->process, err) < 0)
@@ -574,9 +585,10 @@ int creation_make(struct creation *creation, struct error *err)
 
 void creation_undo(struct creation *creation)
 {
-	struct error err = { 0 };
+	struct error err = { 0 }, ignored;
 	int status;
 
+	hooks_await(&creation->early_hook, &ignored); /* what it made, poststop takes away */
 	if (creation->child.pid > 0) {
 		kill(creation->child.pid, SIGKILL);
 		waitpid(creation->child.pid, &status, 0);

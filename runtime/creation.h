@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/container.h"
+#include "runtime/hooks.h"
 #include "runtime/init.h"
 #include "runtime/spawn.h"
 #include "runtime/state.h"
@@ -23,6 +24,7 @@ struct creation {
 	struct rootfs_context rootfs;
 	struct init_context init;
 	struct spawned child;
+	struct hook_call *early_hook; /* NULL: none runs */
 };
 
 void creation_begin(struct creation *creation, struct arena *arena, const struct container_options *options);

@@ -337,6 +337,7 @@ static int run(struct front_door *door, struct watcher *watcher, int *exit_statu
 		.cgroup_manager = CGROUP_MANAGER_CGROUPFS,
 		.prepare = prepare,
 		.prepare_data = door,
+		.early_hook = true,
 		.watcher = watcher,
 	};
 	return container_run(door->arena, &door->container, exit_status, err);

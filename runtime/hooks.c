@@ -46,16 +46,17 @@ static const char **null_terminated(struct arena *arena, const struct string_lis
 }
 
 /* One hook on its way. */
-struct call {
+struct hook_call {
 	const struct oci_hook *hook;
 	const struct hook_place *place;
 	const char *what; /* for messages */
 	const char **args, **env;
 	int state, output; /* memory files */
+	pid_t pid;
 };
 
 /* Between fork and exec. */
-static void __attribute__((noreturn)) execute(const struct call *call)
+static void __attribute__((noreturn)) execute(const struct hook_call *call)
 {
 	struct error err = { 0 };
 	sigset_t none;
@@ -92,7 +93,7 @@ static const char *last_words(int output, char text[static 512])
 	return text;
 }
 
-static int failed(const struct call *call, const char *how, struct error *err)
+static int failed(const struct hook_call *call, const char *how, struct error *err)
 {
 	char text[512];
 
@@ -100,7 +101,7 @@ static int failed(const struct call *call, const char *how, struct error *err)
 	return error_set(err, 0, "%s: %s %s%s%s", call->what, call->hook->path, how, *text ? ": " : "", text);
 }
 
-static int judge(const struct call *call, int status, struct error *err)
+static int judge(const struct hook_call *call, int status, struct error *err)
 {
 	const char *description = WIFSIGNALED(status) ? sigdescr_np(WTERMSIG(status)) : NULL;
 	char how[128];
@@ -115,10 +116,10 @@ static int judge(const struct call *call, int status, struct error *err)
 	return status ? failed(call, how, err) : 0;
 }
 
-static int wait_for(pid_t pid, const struct call *call, struct error *err)
+static int wait_for(const struct hook_call *call, struct error *err)
 {
 	const struct optional_int64 *timeout = &call->hook->timeout;
-	_cleanup_close_ int pidfd = timeout->set ? pidfd_open(pid, 0) : -1;
+	_cleanup_close_ int pidfd = timeout->set ? pidfd_open(call->pid, 0) : -1;
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
 	int status, ready = 1;
 	char how[64];
@@ -126,8 +127,8 @@ static int wait_for(pid_t pid, const struct call *call, struct error *err)
 	while (pidfd >= 0 && (ready = poll(&poll_fd, 1, (int)timeout->value * 1000)) < 0 && errno == EINTR)
 		;
 	if (ready == 0)
-		kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		kill(call->pid, SIGKILL);
+	while (waitpid(call->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (ready != 0)
 		return judge(call, status, err);
@@ -150,47 +151,103 @@ static void pass_on(int output)
 	}
 }
 
-static int run_one(struct call *call, const struct oci_state *state, struct error *err)
+static void close_files(struct hook_call *call)
+{
+	call->state = close_fd(call->state);
+	call->output = close_fd(call->output);
+}
+
+static struct hook_call describe(struct arena *arena, const struct oci_hook *hook, const char *name,
+	size_t number, const struct hook_place *place)
+{
+	const char *const *environment = place ? place->environment : NULL;
+
+	return (struct hook_call){
+		.hook = hook,
+		.place = place,
+		.what = arena_printf(arena, "error running %s hook #%zu", name, number),
+		.args = null_terminated(arena, &hook->args, hook->path),
+		.env = environment && !hook->env.items ? (const char **)environment
+						       : null_terminated(arena, &hook->env, NULL),
+		.state = -1,
+		.output = -1,
+	};
+}
+
+static int start(struct hook_call *call, const struct oci_state *state, struct error *err)
 {
 	/* A file description of its own for each: they share no offset. */
-	_cleanup_close_ int input = hooks_state_file(state, err);
-	_cleanup_close_ int output = input < 0 ? -1 : memory_file("hook output", err);
-	pid_t pid;
-
-	if (output < 0)
+	call->state = hooks_state_file(state, err);
+	call->output = call->state < 0 ? -1 : memory_file("hook output", err);
+	if (call->output < 0) {
+		close_files(call);
 		return error_wrap(err, "%s", call->what);
-	call->state = input;
-	call->output = output;
-	pid = fork();
-	if (pid < 0)
-		return error_set(err, errno, "%s: cannot fork", call->what);
-	if (pid == 0)
+	}
+	call->pid = fork();
+	if (call->pid == 0)
 		execute(call);
-	if (wait_for(pid, call, err) < 0)
-		return -1;
-	pass_on(output);
-	return 0;
+	if (call->pid > 0)
+		return 0;
+	error_set(err, errno, "%s: cannot fork", call->what);
+	close_files(call);
+	return -1;
+}
+
+static int finish(struct hook_call *call, struct error *err)
+{
+	int result = wait_for(call, err);
+
+	if (result == 0)
+		pass_on(call->output);
+	close_files(call);
+	return result;
 }
 
 int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_state *state,
 	const struct hook_place *place, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
-	const char *const *environment = place ? place->environment : NULL;
 
 	for (size_t i = 0; i < hooks->count; i++) {
-		const struct oci_hook *hook = &hooks->items[i];
-		struct call call = {
-			.hook = hook,
-			.place = place,
-			.what = arena_printf(arena, "error running %s hook #%zu", name, i),
-			.args = null_terminated(arena, &hook->args, hook->path),
-			.env = environment && !hook->env.items ? (const char **)environment
-							       : null_terminated(arena, &hook->env, NULL),
-		};
+		struct hook_call call = describe(arena, &hooks->items[i], name, i, place);
 
-		if (run_one(&call, state, err) < 0)
+		if (start(&call, state, err) < 0 || finish(&call, err) < 0)
 			return -1;
 	}
 	return 0;
+}
+
+int hooks_start_early(struct arena *arena, const struct oci_hooks *hooks, const struct oci_state *state,
+	struct hook_call **early, struct error *err)
+{
+	struct hook_call *call;
+
+	if (!hooks || hooks->prestart.count || hooks->create_runtime.count != 1)
+		return 0;
+	call = arena_alloc(arena, sizeof(*call));
+	*call = describe(arena, hooks->create_runtime.items, "createRuntime", 0, NULL);
+	if (start(call, state, err) < 0)
+		return -1;
+	*early = call;
+	return 0;
+}
+
+int hooks_await(struct hook_call **early, struct error *err)
+{
+	struct hook_call *call = *early;
+
+	*early = NULL;
+	return call ? finish(call, err) : 0;
+}
+
+int hooks_run_on_host(const struct oci_hooks *hooks, const struct oci_state *state, struct hook_call **early,
+	struct error *err)
+{
+	if (*early)
+		return hooks_await(early, err);
+	if (!hooks)
+		return 0;
+	return hooks_run(&hooks->prestart, "prestart", state, NULL, err) < 0
+		       ? -1
+		       : hooks_run(&hooks->create_runtime, "createRuntime", state, NULL, err);
 }

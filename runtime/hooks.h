@@ -18,3 +18,12 @@ struct hook_place {
 /* Runs them in order; the first that fails ends it (name: "createRuntime", for messages). `place` may be NULL. */
 int hooks_run(const oci_hook_list *hooks, const char *name, const struct oci_state *state,
 	const struct hook_place *place, struct error *err);
+
+/* Those before pivot_root, prestart and createRuntime: what hooks_start_early() has started, or else all. */
+struct hook_call;
+int hooks_run_on_host(const struct oci_hooks *hooks, const struct oci_state *state, struct hook_call **early,
+	struct error *err);
+/* The only one, while its caller makes what it does not need; *early stays NULL where there are others, or none. */
+int hooks_start_early(struct arena *arena, const struct oci_hooks *hooks, const struct oci_state *state,
+	struct hook_call **early, struct error *err);
+int hooks_await(struct hook_call **early, struct error *err); /* if there is one */
