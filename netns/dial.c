@@ -104,6 +104,16 @@ void dialer_set_dns(struct dialer *dialer, struct dns *dns)
 	dialer->dns = dns;
 }
 
+void dialer_expect(struct dialer *dialer)
+{
+	struct proxy_choice choice = { 0 };
+	size_t proxy;
+
+	if (proxy_pool_choose(&dialer->pool, &choice, loop_now(dialer->loop), &proxy) &&
+		!dialer->pool.unwell_until[proxy])
+		ready_expect(dialer->ready, proxy);
+}
+
 static bool by_proxy(const struct dial *dial)
 {
 	return dial->dialer->config->proxy_count > 0;
@@ -437,25 +447,6 @@ static bool permitted(struct dial *dial, const struct endpoint *address)
 	return allowed;
 }
 
-/* As RFC 8305, 4: the families by turns, beginning with the one that the container has chosen, or IPv6. */
-static void add_by_turns(struct dial *dial, const struct endpoint *addresses, size_t count)
-{
-	sa_family_t family = dial->destination.family == AF_INET ? AF_INET : AF_INET6;
-	size_t next[2] = { 0 }; /* by family: AF_INET, AF_INET6 */
-
-	while (dial->address_count < ADDRESSES_MAX) {
-		size_t *at = &next[family == AF_INET6];
-
-		while (*at < count && addresses[*at].family != family)
-			++*at;
-		if (*at < count)
-			dial->addresses[dial->address_count++] = addresses[(*at)++];
-		else if (next[0] >= count && next[1] >= count)
-			return;
-		family = family == AF_INET ? AF_INET6 : AF_INET;
-	}
-}
-
 /* What a name stands for is asked about again: an allowed name must not lead to a forbidden address. */
 static void resolved(void *data, const struct endpoint *addresses, size_t count, int error_number)
 {
@@ -470,8 +461,9 @@ static void resolved(void *data, const struct endpoint *addresses, size_t count,
 		good[good_count].port = dial->destination.port;
 		good_count += judge(dial, &good[good_count], &flow);
 	}
-	add_by_turns(dial, good, good_count);
 	if (good_count) {
+		dial->address_count = endpoints_by_turns(dial->addresses, ADDRESSES_MAX, good, good_count,
+			dial->destination.family == AF_INET ? AF_INET : AF_INET6);
 		try_next(dial);
 	} else if (count) {
 		flows_forget(dial->record);

@@ -25,6 +25,8 @@ bool dialer_gives_names(const struct relay_config *config); /* to the proxies: s
 void dialer_set_dns(
 	struct dialer *dialer, struct dns *dns); /* dns_new() needs the dialer first; before the first dial */
 
+/* A name was asked for: a connection is likely to follow. */
+void dialer_expect(struct dialer *dialer);
 /* `destination` is as the container wrote it: a stand-in address is turned into its name here. NULL never: faults arrive by
  * the callback. dial_cancel() before the callback: it will not be called. `heir`, or NULL: gets the socket as it is in the loop already,
  * with CONNECT_EVENTS (connect.h), and is told by its `ready`, just before the callback, what was reported of it so far. */

@@ -25,6 +25,7 @@ struct dns {
 	const struct egress *egress;
 	struct flows *flows;
 	struct names *names;
+	struct dialer *dialer;
 	struct dns_upstream *upstream; /* NULL: nobody can be asked */
 	struct dns_cache *cache;
 	struct dns_streams *streams;
@@ -259,6 +260,21 @@ static enum answer answer_by_resolver(struct response *response, struct dns_quer
 	return ANSWER_NOW;
 }
 
+/* What does not follow the rules has been answered by now. */
+static enum answer answer_what_may_be_asked(struct response *response, struct dns_query *query)
+{
+	uint16_t type = query->question.type;
+	enum answer answer = answer_by_stand_in(response, query);
+
+	if (answer == ANSWER_LATER)
+		answer = answer_by_cache(response, query);
+	if (answer == ANSWER_LATER)
+		answer = answer_by_resolver(response, query);
+	if (type == DNS_TYPE_A || type == DNS_TYPE_AAAA)
+		dialer_expect(query->dns->dialer);
+	return answer;
+}
+
 static struct dns_query *new_query(struct dns *dns, const uint8_t *message, size_t length)
 {
 	struct dns_query *query = calloc(1, sizeof(*query) + length);
@@ -294,9 +310,7 @@ struct dns_query *dns_ask(
 	if (rcode != DNS_NOERROR)
 		refuse(&response, query, (enum dns_rcode)rcode, DNS_NO_EXTENDED_ERROR);
 	else if (answer_by_rules(&response, query) == ANSWER_LATER &&
-		 answer_by_stand_in(&response, query) == ANSWER_LATER &&
-		 answer_by_cache(&response, query) == ANSWER_LATER &&
-		 answer_by_resolver(&response, query) == ANSWER_LATER)
+		 answer_what_may_be_asked(&response, query) == ANSWER_LATER)
 		return query;
 	deliver(query, response.bytes, response.length);
 	dns_cancel(query);
@@ -453,6 +467,7 @@ struct dns *dns_new(
 	dns->egress = config->egress;
 	dns->flows = config->flows;
 	dns->names = names;
+	dns->dialer = dialer;
 	dns->stand_ins =
 		egress_has_names(config->egress) || dialer_gives_names(config) || config->check_server_name;
 	dns->must_exist = !config->proxy_count;

@@ -129,3 +129,21 @@ bool socket_is_unix(int fd)
 	getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size);
 	return domain == AF_UNIX;
 }
+
+size_t endpoints_by_turns(struct endpoint *sorted, size_t max, const struct endpoint *endpoints, size_t count,
+	sa_family_t first)
+{
+	size_t next[2] = { 0 }, sorted_count = 0; /* next: by family, AF_INET, AF_INET6 */
+	sa_family_t family = first;
+
+	while (sorted_count < max && (next[0] < count || next[1] < count)) {
+		size_t *at = &next[family == AF_INET6];
+
+		while (*at < count && endpoints[*at].family != family)
+			++*at;
+		if (*at < count)
+			sorted[sorted_count++] = endpoints[(*at)++];
+		family = family == AF_INET ? AF_INET6 : AF_INET;
+	}
+	return sorted_count;
+}

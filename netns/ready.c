@@ -191,6 +191,14 @@ void ready_note_use(struct ready *ready, size_t proxy)
 	set_timer(reserve);
 }
 
+void ready_expect(struct ready *ready, size_t proxy)
+{
+	struct reserve *reserve = &ready->reserves[proxy];
+
+	if (!reserve->count && ready->count < ALL && add_spare(reserve))
+		set_timer(reserve);
+}
+
 void ready_forget(struct ready *ready, size_t proxy)
 {
 	struct reserve *reserve = &ready->reserves[proxy];

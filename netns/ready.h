@@ -1,8 +1,8 @@
 /* Connections to the proxies, kept ready: connected, greeted and authenticated, so that a new flow waits for nothing but the
  * answer to its own request.
  *
- * Made only after use, in the background, more of them the more often there was none; none is kept for long, so that an idle container
- * holds nothing, and none while its proxy is unwell. They prove nothing about a proxy's health: a dial that fails with one
+ * Made only after use or when a name is asked for, in the background, more of them the more often there was none; none is kept for long,
+ * so that an idle container holds nothing, and none while its proxy is unwell. They prove nothing about a proxy's health: a dial that fails with one
  * tries again with a connection of its own.
  */
 #pragma once
@@ -19,4 +19,6 @@ void ready_free(struct ready *ready);
 bool ready_take(struct ready *ready, size_t proxy, struct proxy_line *line);
 /* A flow goes by this proxy: others may follow. */
 void ready_note_use(struct ready *ready, size_t proxy);
+/* A flow may be about to: one is made if there is none. */
+void ready_expect(struct ready *ready, size_t proxy);
 void ready_forget(struct ready *ready, size_t proxy); /* it is unwell */

@@ -521,6 +521,22 @@ print(sum(t > 0.35 for t in times) <= 3, min(times) < 0.2, times)'
 	runs python 'assert drain(connect("203.0.113.7", 7002)) == blob'
 }
 
+@test "who asks for a name finds a connection to a distant proxy on its way" {
+	start_peers
+	start_own_proxy greets=0.4
+	start resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=5353 --user=root --pid-file= \
+		--listen-address=127.0.0.1 --bind-interfaces --host-record=www.example.com,203.0.113.7
+	wait_for_port 127.0.0.1 5353
+	relay '{"proxies": ["socks5://127.0.0.1:1082"], "dns": "127.0.0.1:5353"}'
+	runs inside dig +tries=1 +time=5 +short @192.0.2.53 www.example.com
+	is 203.0.113.7
+	runs python '
+time.sleep(0.6); begin = time.monotonic(); assert drain(connect("203.0.113.7", 7002)) == blob; print(time.monotonic() - begin < 0.35)'
+	is True
+	[ "$(grep -c connected "$TEST_DIR/own.log")" = 1 ]
+	PATIENCE=25 wait_until own_proxy_is_idle
+}
+
 @test "connections kept ready that end, before or when they are used, cost nobody a connection; a new proxy is used at once" {
 	start_peers
 	for mode in idles=0.1 stale=0.1; do
