@@ -108,3 +108,41 @@ fast_clock() {
 	cc -shared -fPIC -o "$FILE_DIR/clock.so" "$TEST_DIR/clock.c"
 	RELAY_ENVIRONMENT=("LD_PRELOAD=$FILE_DIR/clock.so")
 }
+
+# A SOCKS5 proxy that only associates: 127.0.0.1:1081.
+start_associate() {
+	cat >"$TEST_DIR/associate.py" <<-'PY'
+		import selectors, socket, struct, threading
+		def read(c, n): return c.recv(n, socket.MSG_WAITALL)
+		def address(read):
+		    kind = read(1)[0]
+		    host = socket.inet_ntop(*((socket.AF_INET, read(4)) if kind == 1 else (socket.AF_INET6, read(16))))
+		    return host, struct.unpack("!H", read(2))[0]
+		def serve(c):
+		    read(c, read(c, 2)[1]); c.sendall(b"\5\0"); assert read(c, 3) == b"\5\3\0"; address(lambda n: read(c, n))
+		    inner = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); inner.bind(("127.0.0.1", 0))
+		    outer = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+		    c.sendall(b"\5\0\0\1" + bytes(4) + struct.pack("!H", inner.getsockname()[1])); print("associated", flush=True)
+		    selector = selectors.DefaultSelector()
+		    for s in (c, inner, outer): selector.register(s, selectors.EVENT_READ)
+		    while True:
+		        for key, _ in selector.select():
+		            if key.fileobj is c: return
+		            data, peer = key.fileobj.recvfrom(65535)
+		            if key.fileobj is inner:
+		                client, rest = peer, memoryview(data)[3:]
+		                def take(n):
+		                    global left
+		                    taken, left = left[:n], left[n:]; return taken
+		                globals()["left"] = rest; host, port = address(take)
+		                outer.sendto(bytes(left), ("::ffff:" + host if "." in host else host, port))
+		            else:
+		                host = peer[0]
+		                head = b"\1" + socket.inet_aton(host[7:]) if host.startswith("::ffff:") else b"\4" + socket.inet_pton(socket.AF_INET6, host)
+		                inner.sendto(bytes(3) + head + struct.pack("!H", peer[1]) + data, client)
+		s = socket.create_server(("127.0.0.1", 1081)); print("serving", flush=True)
+		while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+	PY
+	start associate /usr/bin/python3 "$TEST_DIR/associate.py"
+	wait_until grep -q serving "$TEST_DIR/associate.log"
+}
