@@ -20,9 +20,9 @@ void congestion_learn_default(void)
 	paced = strncmp(name, "bbr", 3) == 0;
 }
 
-static void set_reno(int fd)
+static void set_unpaced(int fd)
 {
-	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
+	setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, CONGESTION_UNPACED, sizeof(CONGESTION_UNPACED) - 1);
 }
 
 void congestion_suit_loopback(int fd, const struct endpoint *peer)
@@ -31,7 +31,7 @@ void congestion_suit_loopback(int fd, const struct endpoint *peer)
 						: IN6_IS_ADDR_LOOPBACK(&peer->v6);
 
 	if (paced && loopback)
-		set_reno(fd);
+		set_unpaced(fd);
 }
 
 void congestion_suit_host(int fd, const struct endpoint *peer)
@@ -45,5 +45,5 @@ void congestion_suit_host(int fd, const struct endpoint *peer)
 		return;
 	own.port = peer->port;
 	if (endpoint_equal(&own, peer))
-		set_reno(fd);
+		set_unpaced(fd);
 }

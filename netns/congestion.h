@@ -5,6 +5,8 @@
 
 #include "netns/endpoint.h"
 
+#define CONGESTION_UNPACED "reno"
+
 /* Once, before the others: whether there is anything to do at all. */
 void congestion_learn_default(void);
 

@@ -1,6 +1,7 @@
 /* See inside.h. */
 #include "netns/inside.h"
 
+#include "netns/congestion.h"
 #include "netns/firewall.h"
 #include "netns/inner.h"
 #include "netns/names.h"
@@ -64,7 +65,7 @@ static int route_family(struct netlink *netlink, sa_family_t family, unsigned in
 
 	if (netlink_find_address(netlink, family, tun, &source, err) < 0)
 		return -1;
-	return netlink_route_default(netlink, family, tun, &source, err);
+	return netlink_route_default(netlink, family, tun, &source, CONGESTION_UNPACED, err);
 }
 
 /* Strict reverse-path checks would refuse what comes in by an engine's link, since the way back is now by tun0; the firewall

@@ -19,6 +19,7 @@
  */
 #include "netns/intercept.h"
 
+#include "netns/congestion.h"
 #include "netns/firewall.h"
 #include "netns/names.h"
 #include "netns/netlink.h"
@@ -101,6 +102,8 @@ static int make_listener(size_t which, struct error *err)
 		/* These are for those that it will accept: small answers at once, urgent data where it was sent. */
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) < 0 ||
 		setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on)) < 0 ||
+		setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, CONGESTION_UNPACED,
+			sizeof(CONGESTION_UNPACED) - 1) < 0 ||
 		bind(fd, (struct sockaddr *)&address, length) < 0 || listen(fd, BACKLOG) < 0)
 		return error_set(err, errno, "cannot listen for connections that leave by tun0");
 	return steal_fd(&fd);

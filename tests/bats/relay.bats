@@ -41,6 +41,25 @@ for host in both:
 	endings plain
 }
 
+unpaced() {
+	start_peers
+	relay_by "$1"
+	runs python '
+import subprocess
+kept = [connect(host, 7006) for host in both]
+for c in kept: assert c.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).strip(b"\0") == b"reno"
+lines = subprocess.run(["ss", "-tinH"], capture_output=True, text=True, check=True).stdout.splitlines()[1::2]
+assert lines and all(line.split()[0] == "reno" for line in lines), lines'
+}
+
+@test "TCP on its way to the relay is not paced, whatever the host is used to: spliced" {
+	unpaced splice
+}
+
+@test "TCP on its way to the relay is not paced, whatever the host is used to: translated" {
+	unpaced translate
+}
+
 slow_readers() {
 	start_peers
 	relay_by "$1"
