@@ -12,8 +12,10 @@
 #endif
 
 enum {
-	/* Few enough that acknowledgements, which wait for the end of a batch, are not late. */
-	PACKETS_PER_BATCH = 16,
+	/* Little enough data that acknowledgements, which wait for the end of a batch, are not late; but so many packets that the
+	 * container's own acknowledgements never queue behind what they acknowledge. */
+	BYTES_PER_BATCH = 1 << 20,
+	PACKETS_PER_BATCH = 128,
 	VNET_HEADER = sizeof(struct virtio_net_hdr),
 	BUFFER_HEAD = 16, /* so that the IP header after the vnet header is aligned */
 	BUFFER_SIZE = BUFFER_HEAD + PACKET_HEADERS_MAX + PACKET_LENGTH_MAX + 1,
@@ -71,11 +73,14 @@ static void tunnel_ready(struct watch *watch, uint32_t events)
 	struct tunnel *tunnel = (struct tunnel *)watch;
 	struct packet packet;
 	size_t segment;
+	size_t bytes = 0;
 	bool stop = false;
 
-	for (int i = 0; i < PACKETS_PER_BATCH && !stop; i++) {
-		if (read_packet(tunnel, &packet, &segment, &stop))
-			tunnel->handlers.packet(tunnel->handlers.data, &packet, segment);
+	for (int i = 0; i < PACKETS_PER_BATCH && bytes < BYTES_PER_BATCH && !stop; i++) {
+		if (!read_packet(tunnel, &packet, &segment, &stop))
+			continue;
+		bytes += packet.network_length;
+		tunnel->handlers.packet(tunnel->handlers.data, &packet, segment);
 	}
 	tunnel->handlers.flush(tunnel->handlers.data);
 	if (events & (EPOLLERR | EPOLLHUP)) /* the device is gone, and with it what the relay is for */
