@@ -157,6 +157,7 @@ void flow_close(struct tcp_flow *flow)
 	close_upstream(flow);
 	reorder_forget(flow);
 	first_words_free(flow->first_words);
+	gather_forget(flow);
 	if (flow->holds_name)
 		names_release(tcp->names, &flow->server);
 	flows_end(flow->record);
@@ -265,6 +266,7 @@ static void flush(struct tcp_flow *flow)
 
 void tcp_flush(struct tcp *tcp)
 {
+	gather_end();
 	while (tcp->dirty) {
 		struct tcp_flow *flow = tcp->dirty;
 

@@ -104,6 +104,8 @@ int flow_consume(struct tcp_flow *flow);
 /* tcp_receive.c: from the container. False: the flow is no more. */
 bool flow_receive(struct tcp_flow *flow, const struct packet *packet);
 bool flow_take_held(struct tcp_flow *flow); /* what came too early and has its turn now */
+void gather_end(void);			    /* what was gathered is sent; a flow may be no more */
+void gather_forget(const struct tcp_flow *flow);
 void flow_update_room(struct tcp_flow *flow);
 uint16_t flow_window(const struct tcp_flow *flow); /* as written in the header */
 

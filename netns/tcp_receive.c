@@ -6,6 +6,7 @@
 #include <linux/sock_diag.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 
 enum { DUPLICATE_ACKS_FOR_LOSS = 3 };
 
@@ -108,20 +109,36 @@ static void take_acknowledgement(struct tcp_flow *flow, const struct packet *pac
 		take_duplicate(flow);
 }
 
-static ssize_t send_upstream(struct tcp_flow *flow, const uint8_t *bytes, size_t length)
+static ssize_t send_upstream(struct tcp_flow *flow, struct iovec *pieces, size_t count)
 {
-	if (flow->first_words)
-		return first_words_send(&flow->first_words, flow->upstream.fd, bytes, length, false);
-	return send(flow->upstream.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	struct msghdr message = { .msg_iov = pieces, .msg_iovlen = count };
+
+	if (flow->first_words) /* then nothing is gathered, see below */
+		return first_words_send(
+			&flow->first_words, flow->upstream.fd, pieces->iov_base, pieces->iov_len, false);
+	return sendmsg(flow->upstream.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void hold_rest(struct tcp_flow *flow, const struct iovec *pieces, size_t count, size_t taken)
+{
+	uint32_t sequence = flow->rcv_nxt;
+
+	for (size_t i = 0; i < count; i++) {
+		size_t length = pieces[i].iov_len, part = taken < length ? taken : length;
+
+		reorder_hold(flow, sequence, (const uint8_t *)pieces[i].iov_base + part, length - part);
+		sequence += (uint32_t)(length - part);
+		taken -= part;
+	}
+	flow_update_room(flow);
 }
 
 /* False: the upstream side has failed and the flow is gone. */
-static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t length, size_t *taken)
+static bool take_pieces(
+	struct tcp_flow *flow, struct iovec *pieces, size_t count, size_t length, size_t *taken)
 {
-	ssize_t sent = 0;
+	ssize_t sent = length ? send_upstream(flow, pieces, count) : 0;
 
-	if (length)
-		sent = send_upstream(flow, bytes, length);
 	if (sent < 0 && errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM) {
 		flow_reset(flow);
 		return false;
@@ -131,11 +148,76 @@ static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t len
 		flow->record->sent += *taken;
 	flow->rcv_nxt += (uint32_t)*taken;
 	flow->refused_data = *taken < length;
-	if (flow->refused_data) {
-		reorder_hold(flow, flow->rcv_nxt, bytes + *taken, length - *taken);
-		flow_update_room(flow);
-	}
+	if (flow->refused_data)
+		hold_rest(flow, pieces, count, *taken);
 	return true;
+}
+
+static bool take_payload(struct tcp_flow *flow, const uint8_t *bytes, size_t length, size_t *taken)
+{
+	struct iovec piece = { (void *)bytes, length };
+
+	return take_pieces(flow, &piece, 1, length, taken);
+}
+
+/* Full segments of one flow that come one after the other are sent by one system call, since each may wake, and give way to, whoever
+ * reads at the other end. */
+static struct {
+	struct tcp_flow *flow; /* NULL: nothing is gathered */
+	struct iovec pieces[TUNNEL_PACKETS_KEPT];
+	size_t count, length;
+} gathered;
+
+static bool send_gathered(void)
+{
+	struct tcp_flow *flow = gathered.flow;
+	size_t taken;
+
+	gathered.flow = NULL;
+	return take_pieces(flow, gathered.pieces, gathered.count, gathered.length, &taken);
+}
+
+void gather_end(void)
+{
+	if (gathered.flow)
+		send_gathered();
+}
+
+void gather_forget(const struct tcp_flow *flow)
+{
+	if (gathered.flow == flow)
+		gathered.flow = NULL;
+}
+
+/* Nothing but data, and the next, in a packet that can be kept. */
+static bool continues(const struct tcp_flow *flow, const struct packet *packet)
+{
+	uint32_t next = flow->rcv_nxt + (gathered.flow == flow ? (uint32_t)gathered.length : 0);
+
+	return packet->payload_length >= flow->mss && !(packet->tcp.flags & ~(TCP_ACK | TCP_PSH)) &&
+	       packet->tcp.sequence == next && !flow->held && !flow->fin_received && !flow->first_words &&
+	       tunnel_can_keep(tcp_tunnel(flow->tcp), packet);
+}
+
+static bool gather(struct tcp_flow *flow, const struct packet *packet)
+{
+	if (!gathered.flow) {
+		gathered.flow = flow;
+		gathered.count = gathered.length = 0;
+	}
+	tunnel_keep(tcp_tunnel(flow->tcp));
+	gathered.pieces[gathered.count++] = (struct iovec){ (void *)packet->payload, packet->payload_length };
+	gathered.length += packet->payload_length;
+	flow->acknowledge = true;
+	return gathered.count < TUNNEL_PACKETS_KEPT || send_gathered();
+}
+
+/* Before a packet that is not to be gathered with those before it. False: it is of their flow, which is no more. */
+static bool end_other_gathering(struct tcp_flow *flow, const struct packet *packet)
+{
+	struct tcp_flow *others = gathered.flow;
+
+	return !others || (others == flow && continues(flow, packet)) || send_gathered() || others != flow;
 }
 
 /* False: the flow is gone. */
@@ -221,6 +303,8 @@ bool flow_receive(struct tcp_flow *flow, const struct packet *packet)
 {
 	const struct tcp_segment *segment = &packet->tcp;
 
+	if (!end_other_gathering(flow, packet))
+		return false;
 	flow->heard = loop_now(tcp_loop(flow->tcp));
 	if (!flow_in_flight(flow) && flow->snd_wnd)
 		flow->retries = 0;
@@ -231,5 +315,7 @@ bool flow_receive(struct tcp_flow *flow, const struct packet *packet)
 		return true;
 	}
 	take_acknowledgement(flow, packet);
+	if (continues(flow, packet))
+		return gather(flow, packet);
 	return take_data(flow, packet);
 }

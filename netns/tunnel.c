@@ -28,10 +28,12 @@ struct tunnel {
 	bool offload, udp_offload;
 	int mtu;
 	struct impair *impair; /* NULL: as good as it is */
-	uint8_t in[BUFFER_SIZE] __attribute__((aligned(64)));
+	unsigned int next_in;  /* of these: */
+	uint8_t in[TUNNEL_PACKETS_KEPT][BUFFER_SIZE] __attribute__((aligned(64)));
 	uint8_t out[BUFFER_SIZE] __attribute__((aligned(64)));
 };
 
+_Static_assert(BUFFER_SIZE % 64 == 0, "each buffer is aligned");
 _Static_assert(VNET_HEADER == 10, "IFF_VNET_HDR's default header, without num_buffers");
 
 static ssize_t read_device(struct tunnel *tunnel, void *bytes, size_t size)
@@ -49,7 +51,7 @@ static ssize_t write_device(struct tunnel *tunnel, const void *bytes, size_t len
 static bool read_packet(struct tunnel *tunnel, struct packet *packet, size_t *segment, bool *stop)
 {
 	size_t before = tunnel->offload ? VNET_HEADER : 0;
-	uint8_t *start = tunnel->in + BUFFER_HEAD;
+	uint8_t *start = tunnel->in[tunnel->next_in] + BUFFER_HEAD;
 	ssize_t length = read_device(tunnel, start - before, (size_t)BUFFER_SIZE - BUFFER_HEAD);
 	struct virtio_net_hdr header = { 0 };
 
@@ -118,6 +120,16 @@ void tunnel_free(struct tunnel *tunnel)
 	loop_remove(tunnel->loop, &tunnel->watch);
 	impair_free(tunnel->impair);
 	free(tunnel);
+}
+
+bool tunnel_can_keep(const struct tunnel *tunnel, const struct packet *packet)
+{
+	return packet->network == tunnel->in[tunnel->next_in] + BUFFER_HEAD;
+}
+
+void tunnel_keep(struct tunnel *tunnel)
+{
+	tunnel->next_in = (tunnel->next_in + 1) % TUNNEL_PACKETS_KEPT;
 }
 
 uint8_t *tunnel_payload(struct tunnel *tunnel)

@@ -9,7 +9,10 @@
 #include "netns/packet.h"
 #include "netns/relay.h"
 
-enum { UDP_SEGMENTS_MAX = 64 }; /* of one train: what every kernel with UDP_SEGMENT takes */
+enum {
+	UDP_SEGMENTS_MAX = 64, /* of one train: what every kernel with UDP_SEGMENT takes */
+	TUNNEL_PACKETS_KEPT = 4,
+};
 
 struct tunnel;
 
@@ -24,6 +27,10 @@ struct tunnel_handlers {
 struct tunnel *tunnel_new(struct loop *loop, const struct relay_config *config,
 	const struct tunnel_handlers *handlers, struct error *err);
 void tunnel_free(struct tunnel *tunnel);
+
+/* The packet that is being handled stays where it is until TUNNEL_PACKETS_KEPT more are kept. One that was put together elsewhere cannot. */
+bool tunnel_can_keep(const struct tunnel *tunnel, const struct packet *packet);
+void tunnel_keep(struct tunnel *tunnel);
 
 /* Where to put the payload of the next packet to the container: PACKET_LENGTH_MAX bytes. Until the next tunnel_send… */
 uint8_t *tunnel_payload(struct tunnel *tunnel);
