@@ -8,8 +8,8 @@
 
 enum {
 	PIPE_SIZE =
-		256 << 10, /* an unprivileged user's pipes may have 64 MiB together (pipe-user-pages-soft) */
-	PIPES_KEPT = 16,
+		512 << 10, /* an unprivileged user's pipes may have 64 MiB together (pipe-user-pages-soft) */
+	PIPES_KEPT = 8,
 	PIECES_PER_TURN = 8, /* of one direction before the others have their turn */
 	COPY_SIZE = 4096,
 };
