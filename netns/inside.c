@@ -26,6 +26,7 @@ enum {
 	LISTENER_BACKLOG = 1024,
 	MTU_WITH_OFFLOAD = 1500, /* the kernel makes 64 KiB packets of it by itself */
 	MTU_WITHOUT = 65520,
+	ADVERTISED_MSS = 65535 - 60, /* the largest packet, less the headers of IPv6 and TCP */
 	OTHER_LINKS_MAX = 16,
 	REPLY_MARK =
 		0xfe9ce, /* also the routing table's number: replies to what came in by an engine's link */
@@ -61,11 +62,14 @@ static int address_tun(struct netlink *netlink, unsigned int link, bool ipv6, st
 /* All of one family by tun0. Where an engine gave the container an address, that stays what programs see and send from. */
 static int route_family(struct netlink *netlink, sa_family_t family, unsigned int tun, struct error *err)
 {
+	/* Nothing of a spliced connection is cut to the device's MTU on its way to the container: the larger its segments, the
+	 * fewer the acknowledgements. Where the relay translates, it goes by the MTU all the same. */
+	static const struct route_metrics metrics = { CONGESTION_UNPACED, ADVERTISED_MSS };
 	struct endpoint source;
 
 	if (netlink_find_address(netlink, family, tun, &source, err) < 0)
 		return -1;
-	return netlink_route_default(netlink, family, tun, &source, CONGESTION_UNPACED, err);
+	return netlink_route_default(netlink, family, tun, &source, &metrics, err);
 }
 
 /* Strict reverse-path checks would refuse what comes in by an engine's link, since the way back is now by tun0; the firewall

@@ -241,16 +241,17 @@ static struct rtmsg *begin_route(struct netlink *netlink, char *buffer, sa_famil
 	return route;
 }
 
-static void put_congestion_control(struct nlmsghdr *message, const char *name)
+static void put_metrics(struct nlmsghdr *message, const struct route_metrics *metrics)
 {
-	struct nlattr *metrics = mnl_attr_nest_start(message, RTA_METRICS);
+	struct nlattr *nest = mnl_attr_nest_start(message, RTA_METRICS);
 
-	mnl_attr_put_strz(message, RTAX_CC_ALGO, name);
-	mnl_attr_nest_end(message, metrics);
+	mnl_attr_put_strz(message, RTAX_CC_ALGO, metrics->congestion_control);
+	mnl_attr_put_u32(message, RTAX_ADVMSS, metrics->advertised_mss);
+	mnl_attr_nest_end(message, nest);
 }
 
 int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned int link,
-	const struct endpoint *source, const char *congestion_control, struct error *err)
+	const struct endpoint *source, const struct route_metrics *metrics, struct error *err)
 {
 	char buffer[MESSAGE_MAX], what[64];
 	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
@@ -263,7 +264,7 @@ int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned 
 	mnl_attr_put_u32(message, RTA_OIF, link);
 	if (source->family)
 		put_address(message, RTA_PREFSRC, source);
-	put_congestion_control(message, congestion_control);
+	put_metrics(message, metrics);
 	snprintf(what, sizeof(what), "set the %s default route", family_name(family));
 	return finish(netlink, buffer, what, err);
 }

@@ -37,10 +37,15 @@ int netlink_link_up(
 int netlink_link_silence(struct netlink *netlink, unsigned int link, struct error *err);
 int netlink_address_add(struct netlink *netlink, unsigned int link, const struct endpoint *address,
 	unsigned int prefix, struct error *err);
-/* All of `family` goes out by `link`, from `source` and with this congestion control unless the program says otherwise
- * (family 0: the kernel's choice). */
+/* Of TCP, unless the program says otherwise. */
+struct route_metrics {
+	const char *congestion_control;
+	uint32_t advertised_mss;
+};
+
+/* All of `family` goes out by `link`, from `source` unless the program says otherwise (family 0: the kernel's choice). */
 int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned int link,
-	const struct endpoint *source, const char *congestion_control, struct error *err);
+	const struct endpoint *source, const struct route_metrics *metrics, struct error *err);
 /* Moves every unicast route of the main table that leaves by another link than lo and `except` to `table`. *moved is how many. */
 int netlink_routes_move(
 	struct netlink *netlink, unsigned int except, uint32_t table, size_t *moved, struct error *err);
