@@ -10,6 +10,7 @@ struct flows {
 	struct loop *loop;
 	struct log log;
 	struct flow_record *newest;
+	uint64_t full_until; /* said that there is no room; 0: never */
 };
 
 struct flows *flows_new(struct loop *loop, int log_fd)
@@ -113,6 +114,18 @@ void flows_deny(struct flows *flows, const struct flow_description *description)
 		.address = description->address,
 		.rule = description->rule };
 
+	log_write(&flows->log, &entry);
+}
+
+void flows_full(struct flows *flows, const char *protocol)
+{
+	struct log_entry entry = {
+		.event = "full", .protocol = protocol, .rule = "RLIMIT_NOFILE allows no more at once"
+	};
+
+	if (loop_now(flows->loop) < flows->full_until)
+		return;
+	flows->full_until = loop_now(flows->loop) + FLOWS_FULL_INTERVAL;
 	log_write(&flows->log, &entry);
 }
 

@@ -47,6 +47,9 @@ void flows_forget(struct flow_record *record); /* without a line: it is denied a
 void flows_refuse(struct flow_record *record, const char *why, const char *server_name);
 /* One that is not: only a line. */
 void flows_deny(struct flows *flows, const struct flow_description *description);
+/* One for which there is no room: the limit of open files. A line every FLOWS_FULL_INTERVAL, since there may be a flood of them. */
+enum { FLOWS_FULL_INTERVAL = 10000 /* milliseconds */ };
+void flows_full(struct flows *flows, const char *protocol);
 void flows_query(struct flows *flows, const char *name, bool permitted, const char *rule);
 
 /* The flows that live, one JSON line each, newest first; what does not fit into `room` bytes is counted in the last line. The length

@@ -16,7 +16,7 @@ struct log {
 };
 
 struct log_entry {
-	const char *event;	 /* "flow", "inbound", "query" */
+	const char *event;	 /* "flow", "inbound", "query", "full" */
 	const char *protocol;	 /* or NULL */
 	const char *name;	 /* or NULL */
 	struct endpoint address; /* family 0: not known; port 0: none */

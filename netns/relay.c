@@ -137,8 +137,8 @@ static int make_tunnel(struct relay *relay, struct error *err)
 {
 	struct tunnel_handlers handlers = { sort_packet, flush_flows, relay };
 
-	relay->tcp = tcp_new(
-		relay->loop, relay->dialer, relay->dns, relay->names, relay->descriptors / 4 * 3, err);
+	relay->tcp = tcp_new(relay->loop, relay->dialer, relay->dns, relay->names, relay->config->flows,
+		relay->descriptors / 4 * 3, err);
 	if (!relay->tcp)
 		return -1;
 	relay->udp = udp_new(relay->loop, relay->config, relay->dialer, relay->dns, relay->names,

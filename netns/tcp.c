@@ -36,6 +36,7 @@ struct tcp {
 	struct dialer *dialer;
 	struct dns *dns;
 	struct names *names;
+	struct flows *record;
 	struct hash_key key;
 	struct tcp_flow *dirty;
 	size_t flows, half_open, flows_max;
@@ -60,7 +61,7 @@ bool tcp_peeks_by_offset(const struct tcp *tcp)
 }
 
 struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names,
-	size_t flows_max, struct error *err)
+	struct flows *record, size_t flows_max, struct error *err)
 {
 	struct tcp *tcp = calloc(1, sizeof(*tcp));
 
@@ -73,6 +74,7 @@ struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, s
 	tcp->dialer = dialer;
 	tcp->dns = dns;
 	tcp->names = names;
+	tcp->record = record;
 	tcp->flows_max = flows_max;
 	tcp->peeks_by_offset = tcp_can_peek_by_offset();
 	return tcp;
@@ -483,8 +485,10 @@ static void accept_syn(struct tcp *tcp, const struct packet *packet)
 	struct tcp_flow *flow;
 	int fd;
 
-	if (tcp->flows >= tcp->flows_max || tcp->half_open >= tcp->flows_max / 2)
+	if (tcp->flows >= tcp->flows_max || tcp->half_open >= tcp->flows_max / 2) {
+		flows_full(tcp->record, "tcp");
 		return;
+	}
 	flow = flow_new(tcp, packet);
 	if (!flow)
 		return;

@@ -17,7 +17,7 @@
 struct tcp;
 
 struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names,
-	size_t flows_max, struct error *err);
+	struct flows *flows, size_t flows_max, struct error *err);
 void tcp_set_tunnel(struct tcp *tcp, struct tunnel *tunnel); /* before the first packet */
 /* From now on the container's kernel terminates its TCP and has connections accepted here (intercept.h). */
 int tcp_set_listeners(struct tcp *tcp, const int listeners[static 2], struct error *err);

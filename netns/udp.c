@@ -155,6 +155,8 @@ static struct udp_flow *flow_new(
 	errno = refusal(udp, &description);
 	if (errno)
 		return NULL;
+	if (udp->flow_count >= udp->flows_max)
+		flows_full(udp->config->flows, "udp");
 	if (udp->flow_count >= udp->flows_max || !(flow = calloc(1, sizeof(*flow))))
 		return NULL;
 	flow->client = *client;

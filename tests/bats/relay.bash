@@ -66,7 +66,7 @@ start_peers() {
 
 python() {
 	inside timeout 60 /usr/bin/python3 -c "
-import errno, hashlib, os, socket, struct, sys, threading, time
+import errno, hashlib, os, select, socket, struct, sys, threading, time
 blob = bytes(range(256)) * 32768
 summary = str(len(blob)) + ' ' + hashlib.sha256(blob).hexdigest()
 def family(host): return socket.AF_INET6 if ':' in host else socket.AF_INET

@@ -399,6 +399,37 @@ for i in range(30000):
 	flood translate
 }
 
+# With 400 descriptors a quarter of those that are left over is not TCP's, and a spliced connection needs two.
+full() {
+	RELAY_ENVIRONMENT=(prlimit --nofile=400:400)
+	start_peers
+	relay "{\"allow\": [\"203.0.113.7\"], \"log\": \"$TEST_DIR/net.log\", \"datapath\": \"$1\"}"
+	runs python '
+def try_one():
+    c = socket.socket(); c.settimeout(1.5); c.connect(("203.0.113.7", 7006)); return c
+held = []
+try:
+    while len(held) < 200: held.append(try_one())
+except TimeoutError: print(len(held), "at once")
+for c in held[:10]: c.close()
+for c in held[10:]: c.sendall(b"still here"); assert take(c, 10) == b"still here"
+time.sleep(0.2); more = try_one(); more.sendall(b"again"); print(take(more, 5))
+u = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(60)]
+for s in u: s.connect(("203.0.113.7", 7001)); s.send(b"x")
+time.sleep(1); print(len(select.select(u, [], [], 0)[0]), "by UDP")'
+	is "$2 at once"$'\nb\'again\'\n18 by UDP'
+	runs jq -r 'select(.event == "full") | .rule' "$TEST_DIR/net.log"
+	is 'RLIMIT_NOFILE allows no more at once'
+}
+
+@test "as many connections as the limit of open files allows; the next wait for room, and the log says so: spliced" {
+	full splice 54
+}
+
+@test "as many connections as the limit of open files allows; the next wait for room, and the log says so: translated" {
+	full translate 108
+}
+
 @test "a flood of names and of UDP flows is bounded in memory; an address in use never stands for another name" {
 	start_peers
 	start socks5h /usr/bin/python3 -u -c '
