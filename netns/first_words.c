@@ -23,12 +23,19 @@ struct first_words {
 
 static size_t held_by_all;
 
+/* What it had sent has not gone out. */
+static void refuse(struct first_words *first, const char *why, const char *server_name)
+{
+	first->record->sent = 0;
+	flows_refuse(first->record, why, server_name);
+}
+
 static void time_is_over(struct timer *timer)
 {
 	struct first_words *first =
 		(struct first_words *)((char *)timer - offsetof(struct first_words, timer));
 
-	flows_refuse(first->record, "no server's name in 10 seconds", NULL);
+	refuse(first, "no server's name in 10 seconds", NULL);
 	first->late(first->data);
 }
 
@@ -67,7 +74,7 @@ static enum server_name_verdict judge(
 		first->record->name, first->record->address.port, bytes, length, ended, &fault);
 
 	if (verdict == SERVER_NAME_BAD)
-		flows_refuse(first->record, fault.why, fault.said);
+		refuse(first, fault.why, fault.said);
 	if (verdict == SERVER_NAME_OPEN && length && !first->timer.index)
 		loop_set_timer(first->loop, &first->timer, FIRST_WORDS_TIME);
 	if (verdict == SERVER_NAME_GOOD)
@@ -80,7 +87,7 @@ static bool hold(struct first_words *first)
 	if (!first->held && held_by_all < HELD_MAX && (first->held = malloc(SERVER_NAME_BYTES_MAX)))
 		held_by_all += SERVER_NAME_BYTES_MAX;
 	if (!first->held)
-		flows_refuse(first->record, "too many names that are not whole", NULL);
+		refuse(first, "too many names that are not whole", NULL);
 	return first->held;
 }
 

@@ -85,12 +85,12 @@ void flows_forget(struct flow_record *record)
 	free(record);
 }
 
-/* Nothing of what it had sent has gone out. */
 void flows_refuse(struct flow_record *record, const char *why, const char *server_name)
 {
+	if (!record)
+		return;
 	record->refused = true;
 	record->rule = why;
-	record->sent = 0;
 	free(record->server_name);
 	record->server_name = server_name && *server_name ? strdup(server_name) : NULL;
 }

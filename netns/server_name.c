@@ -13,8 +13,10 @@ enum {
 	TLS_RECORD_MAX = 1 << 14,
 	TLS_CLIENT_HELLO = 1,
 	TLS_HANDSHAKE_HEADER = 4,
-	TLS_SERVER_NAME = 0, /* the extension */
-	TLS_HOST_NAME = 0,   /* the type of a name in it */
+	TLS_SERVER_NAME = 0,	 /* the extension */
+	TLS_HOST_NAME = 0,	 /* the type of a name in it */
+	QUIC_INITIAL_MIN = 1200, /* a server drops a shorter one (RFC 9000, 14.1) */
+	QUIC_LONG_HEADER = 0x80,
 	HTTP_PORT = 80,
 	HTTPS_PORT = 443,
 };
@@ -339,6 +341,16 @@ static enum server_name_verdict judge(struct inquiry *inquiry, uint16_t port, st
 	if (!inquiry->ended && (!said.length || may_be_request(said)))
 		return SERVER_NAME_OPEN;
 	return judge_other(inquiry, port);
+}
+
+bool server_name_is_quic(const uint8_t *datagram, size_t length)
+{
+	struct span version = { datagram + 1, 4 };
+	size_t number;
+
+	return length >= QUIC_INITIAL_MIN && datagram[0] & QUIC_LONG_HEADER &&
+	       take_number(&version, 4, &number) &&
+	       (number == 1 || number == 0x6b3343cf /* 2 */ || number >> 8 == 0xff0000 /* drafts */);
 }
 
 enum server_name_verdict server_name_judge(const char *resolved, uint16_t port, const uint8_t *bytes,

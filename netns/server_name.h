@@ -6,7 +6,8 @@
  *				ClientHello the outer name is meant: no more can be seen.
  *	HTTP, on any port	one Host, which is the name, with or without a port; so is what an absolute target or a CONNECT names. HTTP/2
  *				without TLS says no Host that could be read, and is refused.
- *	else			passes, but on ports 80 and 443.
+ *	QUIC, on any port	hides the name and is refused, as is all UDP to port 443, so that clients go on by TCP.
+ *	else			passes, but TCP on ports 80 and 443.
  * The name must be seen whole within SERVER_NAME_BYTES_MAX. What follows it is the connection's own business: later requests, what a
  * program says under TLS, or after STARTTLS.
  *
@@ -30,6 +31,9 @@ struct server_name_fault {
 	const char *why;
 	char said[SERVER_NAME_TEXT_MAX + 1]; /* the other name, as much as fits and can be printed, or "" */
 };
+
+/* A datagram that begins a QUIC connection, on whatever port: it hides the name. */
+bool server_name_is_quic(const uint8_t *datagram, size_t length);
 
 /* `bytes` are the first ones, all that have come; `ended`: no more will. `fault` is filled in when it is bad. */
 enum server_name_verdict server_name_judge(const char *resolved, uint16_t port, const uint8_t *bytes,

@@ -3,6 +3,7 @@
 #include "netns/udp_train.h"
 #include "netns/egress.h"
 #include "netns/icmp.h"
+#include "netns/server_name.h"
 #include "spec/cleanup.h"
 
 #include <stddef.h>
@@ -15,6 +16,8 @@ enum {
 	IDLE_ONE_WAY = 30000,
 	IDLE_TWO_WAY = 300000, /* RFC 4787 asks for two minutes at least */
 };
+
+static const char quic_hides[] = "QUIC hides the server's name";
 
 struct udp *udp_new(struct loop *loop, const struct relay_config *config, struct dialer *dialer,
 	struct dns *dns, struct names *names, size_t flows_max, struct error *err)
@@ -132,7 +135,7 @@ static int refusal(struct udp *udp, struct flow_description *flow)
 		egress_permits(udp->config->egress, EGRESS_UDP, flow->name, &flow->address, &flow->rule)) {
 		if (!udp->config->check_server_name || !flow->name || flow->address.port != QUIC_PORT)
 			return 0;
-		flow->rule = "QUIC hides the server's name";
+		flow->rule = quic_hides;
 		error_number = ECONNREFUSED; /* so that clients go on by TCP */
 	}
 	flows_deny(udp->config->flows, flow);
@@ -176,6 +179,17 @@ static struct udp_flow *flow_new(
 	return flow;
 }
 
+static bool is_quic(const struct packet *packet, size_t piece)
+{
+	for (size_t at = 0; at < packet->payload_length; at += piece) {
+		size_t left = packet->payload_length - at;
+
+		if (server_name_is_quic(packet->payload + at, left < piece ? left : piece))
+			return true;
+	}
+	return false;
+}
+
 static void forward(struct udp *udp, const struct packet *packet, size_t segment)
 {
 	struct udp_flow *flow = udp_find(udp, &packet->source, &packet->destination);
@@ -187,6 +201,12 @@ static void forward(struct udp *udp, const struct packet *packet, size_t segment
 	if (!flow) {
 		if (errno)
 			icmp_unreachable(udp->tunnel, packet, reason_of(errno));
+		return;
+	}
+	if (flow->holds_name && udp->config->check_server_name && is_quic(packet, piece)) {
+		icmp_unreachable(udp->tunnel, packet, UNREACHABLE_PORT);
+		flows_refuse(flow->record, quic_hides, NULL);
+		udp_flow_free(flow);
 		return;
 	}
 	flow->active = loop_now(udp->loop);

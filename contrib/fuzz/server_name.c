@@ -49,6 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	port = data[0] & 1 ? 443 : 22;
 	ended = data[0] & 2;
 	size -= 2;
+	server_name_is_quic(data + 2, size);
 	part = judge(data + 2, data[1] < size ? data[1] : size, port, false);
 	all = judge(data + 2, size, port, false);
 	assert(part == SERVER_NAME_OPEN || part == all);
