@@ -25,6 +25,7 @@ enum {
 	TIMERS_MAX = 64,
 	CLIENT_FIRST = 0xffffff00, /* so that the numbers wrap */
 	PORT = 80,
+	SILENCE = 100000, /* milliseconds, after which the relay may give up */
 };
 
 static struct {
@@ -33,7 +34,7 @@ static struct {
 	int epoll, server; /* the server's end; -1: not connected */
 	struct watch *watch;
 	struct timer *timers[TIMERS_MAX];
-	uint64_t now;
+	uint64_t now, heard; /* heard: the client */
 	uint8_t kind;
 	dial_callback *dialled;
 	void *dial_data;
@@ -288,11 +289,29 @@ static void check_payload(const uint8_t *payload, uint32_t sequence, size_t leng
 		world.highest = sequence + (uint32_t)length + fin;
 }
 
+/* A client that has ended somewhere, and sent more behind that, has no more to expect. */
+static bool is_coherent(void)
+{
+	for (size_t i = 0; i < world.farthest; i++) {
+		if (world.ended[i])
+			return false;
+	}
+	return world.answered && !(world.kind & KIND_CHECKED);
+}
+
+/* What ends a connection, and not what answers a packet of none: only where the client is silent, or has said the wrong thing. */
+static void check_reset(const struct tcp_segment *segment)
+{
+	if (segment->flags & TCP_ACK && segment->sequence && is_coherent())
+		assert(world.now - world.heard > SILENCE);
+}
+
 bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
 	const struct endpoint *destination, const struct tcp_segment *segment, uint16_t mss)
 {
 	(void)source, (void)destination;
 	if (segment->flags & TCP_RST) {
+		check_reset(segment);
 		world.reset = true;
 		return true;
 	}
@@ -344,6 +363,7 @@ static void client_sends(
 		if (position <= STREAM_MAX && position + length > world.farthest)
 			world.farthest = position + length;
 	}
+	world.heard = world.now;
 	tcp_packet(world.tcp, &packet);
 }
 
@@ -380,16 +400,6 @@ static void server_writes(size_t length)
 		bytes[i] = server_byte(world.written + i);
 	put = world.server < 0 || world.shut ? 0 : send(world.server, bytes, length, MSG_NOSIGNAL);
 	world.written += put > 0 ? (size_t)put : 0;
-}
-
-/* A client that has ended somewhere, and sent more behind that, has no more to expect. */
-static bool is_coherent(void)
-{
-	for (size_t i = 0; i < world.farthest; i++) {
-		if (world.ended[i])
-			return false;
-	}
-	return world.answered && !(world.kind & KIND_CHECKED);
 }
 
 static bool all_has_arrived(size_t end)
