@@ -12,7 +12,7 @@ struct create_options {
 #define CREATE(member, ...) OPTION(struct create_options, member, __VA_ARGS__)
 #define OPTIONS_OF_BOTH                                                                                    \
 	CREATE(bundle, "bundle", 'b', STRING, "DIRECTORY", "the bundle (default: the working directory)"), \
-		CREATE(config, "config", 0, STRING, "FILE", "instead of the bundle's config.json"),        \
+		CREATE(config, "config", 'f', STRING, "FILE", "instead of the bundle's config.json"),      \
 		CREATE(console_socket, "console-socket", 0, STRING, "SOCKET", "send the terminal there"),  \
 		CREATE(pid_file, "pid-file", 0, STRING, "FILE", "write the first process's pid there"),    \
 		CREATE(pidfd_socket, "pidfd-socket", 0, STRING, "SOCKET",                                  \

@@ -181,7 +181,12 @@ static int check_positionals(
 
 static bool is_help(const char *word)
 {
-	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "-?") == 0;
+	static const char *const words[] = { "--help", "-h", "-?", "--usage" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (strcmp(word, words[i]) == 0)
+			return true;
+	return false;
 }
 
 int command_line_parse(struct arena *arena, const struct command_line *line, int argc, char **argv,

@@ -1,12 +1,13 @@
 /* update: limits from a file (resources, as in config.json) or from options. */
 #include "runtime/command.h"
+#include "runtime/resctrl.h"
 #include "runtime/state.h"
 #include "spec/cleanup.h"
 
 #include <string.h>
 
 struct update_words {
-	const char *resources, *cpus, *mems;
+	const char *resources, *cpus, *mems, *l3_cache_schema, *memory_bandwidth_schema;
 	struct optional_uint64 blkio_weight, cpu_burst, cpu_period, cpu_rt_period, cpu_share;
 	struct optional_int64 cpu_quota, cpu_rt_runtime, cpu_idle, memory, reservation, swap, kernel,
 		kernel_tcp, pids;
@@ -33,6 +34,8 @@ static const struct option update_options[] = {
 	UPDATE(kernel, "kernel-memory", 0, SIZE, "BYTES", "kernel memory"),
 	UPDATE(kernel_tcp, "kernel-memory-tcp", 0, SIZE, "BYTES", "kernel memory of TCP buffers"),
 	UPDATE(pids, "pids-limit", 0, INTEGER, "N", "number of processes; -1 is no limit"),
+	UPDATE(l3_cache_schema, "l3-cache-schema", 0, STRING, "L3:…", "L3 cache, of Intel RDT"),
+	UPDATE(memory_bandwidth_schema, "mem-bw-schema", 0, STRING, "MB:…", "memory bandwidth, of Intel RDT"),
 };
 
 static int from_file(
@@ -89,6 +92,19 @@ static int from_words(struct arena *arena, const struct update_words *words, str
 	return 0;
 }
 
+static int update_resctrl(struct arena *arena, const struct state_directory *directory,
+	const struct state *state, const struct update_words *words, struct error *err)
+{
+	struct oci_config *config;
+
+	if (!words->l3_cache_schema && !words->memory_bandwidth_schema)
+		return 0;
+	if (state_load_config(arena, directory, state, &config, err) < 0)
+		return -1;
+	return resctrl_update(config->linux->intel_rdt, state->id, words->l3_cache_schema,
+		words->memory_bandwidth_schema, err);
+}
+
 int command_update(struct invocation_context *context)
 {
 	static const char *const container_only[] = { "CONTAINER", NULL };
@@ -114,5 +130,7 @@ int command_update(struct invocation_context *context)
 			&context->err, 0, "the container has no cgroup, so it has no limits to change");
 	result = words.resources ? from_file(context->arena, words.resources, &resources, &context->err)
 				 : from_words(context->arena, &words, &resources, &context->err);
-	return result < 0 ? -1 : cgroup_update(cgroup, resources, &context->err);
+	if (result < 0 || cgroup_update(cgroup, resources, &context->err) < 0)
+		return -1;
+	return update_resctrl(context->arena, &directory, state, &words, &context->err);
 }

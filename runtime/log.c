@@ -3,27 +3,91 @@
 
 #include "spec/cleanup.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 
 enum { LINE_MAX_LENGTH = 2 * ERROR_MESSAGE_MAX + 128 };
+enum { PRIORITY_ERROR = 3, PRIORITY_WARNING = 4, PRIORITY_DEBUG = 7 }; /* syslog(3)'s */
 
 static struct {
 	int fd; /* -1: none */
 	enum log_format format;
 	enum log_level level;
+	void (*send)(int priority, const char *message); /* to a log of the host's; NULL: it is a file */
+	const char *id;					 /* our name in it */
 } log_target = { .fd = -1 };
 
-int log_open(const char *path, enum log_format format, enum log_level level, struct error *err)
+/* Its native protocol: a field whose value may hold a newline is its name, the value's length, and the value. */
+static void send_to_journal(int priority, const char *message)
+{
+	const uint64_t length = htole64(strlen(message));
+	char fields[512];
+	struct iovec parts[] = {
+		{ fields, 0 },
+		{ (void *)&length, sizeof(length) },
+		{ (void *)message, strlen(message) },
+		{ (void *)"\n", 1 },
+	};
+	ssize_t written;
+
+	parts[0].iov_len = (size_t)snprintf(fields, sizeof(fields),
+		"PRIORITY=%d\nSYSLOG_IDENTIFIER=fence\nID=%.255s\nMESSAGE\n", priority, log_target.id);
+	written = writev(log_target.fd, parts, ARRAY_SIZE(parts));
+	(void)written; /* there is nowhere to report it */
+}
+
+static void send_to_syslog(int priority, const char *message)
+{
+	enum { FACILITY_USER = 1 };
+
+	dprintf(log_target.fd, "<%d>%s[%d]: %s", FACILITY_USER << 3 | priority, log_target.id, getpid(),
+		message);
+}
+
+static const struct host_log {
+	const char *prefix, *socket;
+	void (*send)(int priority, const char *message);
+} host_logs[] = {
+	{ "journald:", "/run/systemd/journal/socket", send_to_journal },
+	{ "syslog:", "/dev/log", send_to_syslog },
+};
+
+static int open_host_log(const struct host_log *log, const char *id, struct error *err)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+
+	strncpy(address.sun_path, log->socket, sizeof(address.sun_path) - 1);
+	log_target.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (log_target.fd < 0 ||
+		connect(log_target.fd, (const struct sockaddr *)&address, sizeof(address)) < 0) {
+		log_target.fd = close_fd(log_target.fd);
+		return error_set(
+			err, errno, "--log=%s%s: cannot connect to %s", log->prefix, id, log->socket);
+	}
+	log_target.send = log->send;
+	log_target.id = *id ? id : "fence";
+	return 0;
+}
+
+int log_open(const char *target, enum log_format format, enum log_level level, struct error *err)
 {
 	static const char file_prefix[] = "file:";
+	const char *path = target;
 
 	log_target.format = format;
 	log_target.level = level;
-	if (!path)
+	if (!target)
 		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(host_logs); i++)
+		if (strncmp(target, host_logs[i].prefix, strlen(host_logs[i].prefix)) == 0)
+			return open_host_log(&host_logs[i], target + strlen(host_logs[i].prefix), err);
 	if (strncmp(path, file_prefix, strlen(file_prefix)) == 0)
 		path += strlen(file_prefix);
 	log_target.fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0644);
@@ -82,18 +146,20 @@ static void format_record(char line[static LINE_MAX_LENGTH], const char *level, 
 	snprintf(line, LINE_MAX_LENGTH, forms[log_target.format], escaped, level, now);
 }
 
-/* With a file, standard error is left to what the caller must see: errors. What is for debugging is always a record: with its time. */
-static void emit(const char *level, const char *message)
+/* With --log, standard error is left to what the caller must see: errors. What is for debugging is always a record: with its time. */
+static void emit(const char *level, int priority, const char *message)
 {
-	bool is_error = strcmp(level, "error") == 0, has_file = log_target.fd >= 0;
+	bool is_error = strcmp(level, "error") == 0, has_target = log_target.fd >= 0;
 	bool is_record = log_target.format == LOG_JSON || strcmp(level, "debug") == 0;
 	char line[LINE_MAX_LENGTH];
 
-	if (has_file || is_record)
+	if (has_target || is_record)
 		format_record(line, level, message);
-	if (has_file)
+	if (log_target.send)
+		log_target.send(priority, message);
+	else if (has_target)
 		write_line(log_target.fd, line);
-	if (has_file && !is_error)
+	if (has_target && !is_error)
 		return;
 	if (!is_record)
 		snprintf(line, sizeof(line), "fence: %s%s%s\n", is_error ? "" : level, is_error ? "" : ": ",
@@ -103,15 +169,15 @@ static void emit(const char *level, const char *message)
 
 void log_error(const struct error *err)
 {
-	emit("error", err->message);
+	emit("error", PRIORITY_ERROR, err->message);
 }
 
-static void emit_formatted(const char *level, const char *format, va_list arguments)
+static void emit_formatted(const char *level, int priority, const char *format, va_list arguments)
 {
 	char message[ERROR_MESSAGE_MAX];
 
 	vsnprintf(message, sizeof(message), format, arguments);
-	emit(level, message);
+	emit(level, priority, message);
 }
 
 void log_warning(const char *format, ...)
@@ -121,7 +187,7 @@ void log_warning(const char *format, ...)
 	if (log_target.level == LOG_ERRORS)
 		return;
 	va_start(arguments, format);
-	emit_formatted("warning", format, arguments);
+	emit_formatted("warning", PRIORITY_WARNING, format, arguments);
 	va_end(arguments);
 }
 
@@ -132,6 +198,6 @@ void log_debug(const char *format, ...)
 	if (log_target.level != LOG_ALL)
 		return;
 	va_start(arguments, format);
-	emit_formatted("debug", format, arguments);
+	emit_formatted("debug", PRIORITY_DEBUG, format, arguments);
 	va_end(arguments);
 }

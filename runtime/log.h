@@ -1,5 +1,5 @@
-/* Where messages go: standard error, and the file of --log, as text or as one JSON object a line. With such a file only errors
- * go to standard error as well.
+/* Where messages go: standard error, and what --log names, a file or one of the host's logs: to a file as text or as one JSON object a
+ * line. With --log only errors go to standard error as well.
  *
  * Only main() and the commands log; everything below returns a struct error. Engines parse the JSON lines.
  */
@@ -12,8 +12,8 @@
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_WARNINGS, LOG_ERRORS, LOG_ALL };
 
-/* `path` may be NULL (standard error only); "file:PATH" is a file too. The file is appended to. */
-int log_open(const char *path, enum log_format format, enum log_level level, struct error *err);
+/* `target` may be NULL (standard error only); "file:PATH" is a file too, which is appended to; "journald:ID", "syslog:ID". */
+int log_open(const char *target, enum log_format format, enum log_level level, struct error *err);
 
 void log_error(const struct error *err);
 void log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));

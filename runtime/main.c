@@ -27,7 +27,8 @@ static const char *const rootless_words[] = {
 #define GLOBAL(member, ...) OPTION(struct global_options, member, __VA_ARGS__)
 const struct option global_options[] = {
 	GLOBAL(root, "root", 0, STRING, "DIRECTORY", "where the state of containers is kept"),
-	GLOBAL(log, "log", 0, STRING, "FILE", "append messages to this file; errors go to both"),
+	GLOBAL(log, "log", 0, STRING, "FILE",
+		"messages go to this file, or journald:ID or syslog:ID; errors to standard error too"),
 	GLOBAL(log_format, "log-format", 0, CHOICE, "text|json", "how messages are written",
 		.choices = log_formats),
 	GLOBAL(log_level, "log-level", 0, CHOICE, "error|warning|debug", "which messages are written",
@@ -196,8 +197,10 @@ static bool is_about_us(int argc, char **argv, int *status)
 	} words[] = {
 		{ "--version", command_print_version },
 		{ "-v", command_print_version },
+		{ "-V", command_print_version },
 		{ "--help", command_print_help },
 		{ "-h", command_print_help },
+		{ "--usage", command_print_help },
 	};
 
 	*status = argc < 2;

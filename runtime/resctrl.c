@@ -186,6 +186,28 @@ int resctrl_prepare(const struct oci_intel_rdt *rdt, const char *id, struct erro
 	return directory < 0 ? -1 : make_monitor(directory, id, err);
 }
 
+int resctrl_update(const struct oci_intel_rdt *rdt, const char *id, const char *l3_cache_schema,
+	const char *memory_bandwidth_schema, struct error *err)
+{
+	_cleanup_close_ int root = open_root(err), directory = -1;
+	const char *items[2];
+	struct lines lines = { items, 0 };
+
+	if (root < 0)
+		return -1;
+	if (!makes_class(rdt))
+		return error_set(err, 0,
+			"the container has no class of its own at " ROOT
+			" that could be changed: it was created %s",
+			rdt ? "with linux.intelRdt.closID" : "without linux.intelRdt");
+	if (l3_cache_schema)
+		lines.items[lines.count++] = l3_cache_schema;
+	if (memory_bandwidth_schema)
+		lines.items[lines.count++] = memory_bandwidth_schema;
+	directory = open_class(root, rdt, id, err);
+	return directory < 0 ? -1 : write_lines(root, directory, "schemata", &lines, err);
+}
+
 int resctrl_join(const struct oci_intel_rdt *rdt, const char *id, pid_t pid, struct error *err)
 {
 	_cleanup_close_ int root = -1, directory = -1;

@@ -163,6 +163,29 @@ exec(sys.argv[2])' "$1" "$2"
 	grep -q 'level=error msg="container does not exist' log
 }
 
+@test "--log to the host's own logs" {
+	private_log() {
+		unshare --mount bash -ec 'mount -t tmpfs tmpfs /run && mkdir -p /run/systemd/journal
+			mkdir "$0/dev" && mount --rbind /dev "$0/dev" && mount -t tmpfs tmpfs /dev && mknod -m 666 /dev/null c 1 3
+			for socket in /run/systemd/journal/socket /dev/log; do
+				socat -u "UNIX-RECV:$socket" "OPEN:$0/${socket##*/},creat,append" &
+				until [ -S "$socket" ]; do sleep 0.05; done
+			done
+			trap "kill $(jobs -p | tr "\n" " ")" EXIT
+			! "$1" --root "$0" --log journald:mine state no-such-one
+			! "$1" --root "$0" --log syslog:mine state no-such-one
+			for file in socket log; do until [ -s "$0/$file" ]; do sleep 0.05; done; done' "$TEST_DIR" "$FENCE"
+	}
+	runs private_log
+	has 'container does not exist'
+	runs cat "$TEST_DIR/log"
+	[[ $output =~ ^'<11>mine['[0-9]+']: container does not exist' ]]
+	runs cat "$TEST_DIR/socket"
+	has $'PRIORITY=3\nSYSLOG_IDENTIFIER=fence\nID=mine\nMESSAGE\n'
+	has 'container does not exist'
+	[ -e /run/systemd/journal/socket ] || fails fence --log journald: state "$ID"
+}
+
 @test "update: sizes with a unit, burst, and no limit" {
 	running '.linux.resources = { memory: { limit: 33554432 }, cpu: { quota: 50000, period: 100000 } }'
 	runs oci update --memory 50M --cpu-burst 1000 "$ID"

@@ -163,3 +163,33 @@ slow_mkdir=(strace -f -qq -o /dev/null -e trace=mkdirat -e inject=mkdirat:delay_
 	has 'linux.intelRdt.schemata[0]'
 	assert_nothing_left
 }
+
+@test "update: schemata of the resctrl class that was made for the container" {
+	make_bundle '.linux.intelRdt = {"l3CacheSchema": "L3:0=f"}'
+	bundle_args tail -f /dev/null
+	runs on_resctrl bash -ec '
+		"${@:3}" "$FENCE" --root "$1" run --bundle "$BUNDLE" "$2" >/dev/null 2>&1 &
+		timeout 30 sh -c "until [ -s \"\$0/tasks\" ]; do sleep 0.1; done" "$2"
+		"$FENCE" --root "$1" update --l3-cache-schema L3:0=3 "$2"
+		cat "$2/schemata"
+		"$FENCE" --root "$1" update --mem-bw-schema MB:0=10 --l3-cache-schema L3:0=7 --pids-limit 100 "$2"
+		cat "$2/schemata"
+		rm "$2"/*
+		"$FENCE" --root "$1" kill "$2" KILL
+		! wait "$!"' bash "$STATE" "$ID" "${slow_mkdir[@]}"
+	is $'L3:0=3\nL3:0=7\nMB:0=10'
+	for rdt in null '{"closID": "given"}'; do
+		edit_config --argjson rdt "$rdt" '.linux.intelRdt = $rdt'
+		fails on_resctrl bash -ec '
+			"$FENCE" --root "$1" run --detach --bundle "$BUNDLE" "$2" >/dev/null 2>&1
+			trap "\"$FENCE\" --root \"$1\" delete --force \"$2\"" EXIT
+			"$FENCE" --root "$1" update --l3-cache-schema L3:0=3 "$2"' bash "$STATE" "$ID"
+		has 'the container has no class of its own at /sys/fs/resctrl'
+	done
+	edit_config 'del(.linux.intelRdt)'
+	runs fence --root "$STATE" run --detach --bundle "$BUNDLE" "$ID" >/dev/null
+	fails fence --root "$STATE" update --l3-cache-schema L3:0=3 "$ID"
+	has 'there is no resctrl file system at /sys/fs/resctrl'
+	runs fence --root "$STATE" delete --force "$ID"
+	assert_nothing_left
+}
