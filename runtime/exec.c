@@ -33,8 +33,7 @@ struct execution {
 	struct cgroup *cgroup;
 	bool in_cgroup; /* cloned into its v2 directory */
 	struct launch launch;
-	int target; /* a pidfd of the process whose namespaces are joined */
-	unsigned int flags;
+	struct exec_target target;
 	bool user_namespace;
 	int theirs; /* the child's end of the handshake */
 	int console_socket;
@@ -53,23 +52,23 @@ static pid_t first_child(pid_t pid)
 	return file && fscanf(file, "%d", &child) == 1 ? child : pid;
 }
 
-static int open_target(struct execution *execution, struct error *err)
+int exec_target_open(const struct state *state, const struct oci_config *config, struct exec_target *target,
+	struct error *err)
 {
 	struct namespaces listed;
-	pid_t pid = (pid_t)execution->state->pid.value;
-	_cleanup_close_ int init = state_pidfd(execution->state);
+	pid_t pid = (pid_t)state->pid.value;
+	_cleanup_close_ int init = state_pidfd(state);
 
 	if (init < 0)
-		return error_set(err, 0, "cannot exec in a container that has stopped");
-	if (oci_annotation(execution->config, ANNOTATION_INIT))
+		return error_set(err, 0, "container not running");
+	if (oci_annotation(config, ANNOTATION_INIT))
 		pid = first_child(pid);
-	execution->target = pidfd_open(pid, 0);
-	if (execution->target < 0)
+	target->pidfd = pidfd_open(pid, 0);
+	if (target->pidfd < 0)
 		return error_set(err, errno, "cannot open process %d of the container", pid);
-	namespaces_listed(execution->config, &listed);
-	execution->flags = namespaces_setns_flags(&listed, pid);
-	execution->user_namespace = (execution->flags & CLONE_NEWUSER) != 0;
-	execution->launch.can_set_groups = idmap_can_set_groups(pid);
+	namespaces_listed(config, &listed);
+	target->flags = namespaces_setns_flags(&listed, pid);
+	target->can_set_groups = idmap_can_set_groups(pid);
 	return 0;
 }
 
@@ -118,7 +117,11 @@ static int load(struct execution *execution, struct error *err)
 		.listen_fds = launch_listen_fds(),
 		.exit_status = -1,
 	};
-	return open_target(execution, err);
+	if (exec_target_open(execution->state, execution->config, &execution->target, err) < 0)
+		return -1;
+	execution->user_namespace = (execution->target.flags & CLONE_NEWUSER) != 0;
+	execution->launch.can_set_groups = execution->target.can_set_groups;
+	return 0;
 }
 
 /* ---- in the new process ---- */
@@ -162,7 +165,7 @@ static int enter(struct execution *execution, struct error *err)
 	if (enter_cgroup(execution, err) < 0)
 		return -1;
 	/* All at once: the kernel checks the rights for all of them before it changes anything. */
-	if (execution->flags && setns(execution->target, (int)execution->flags) < 0)
+	if (execution->target.flags && setns(execution->target.pidfd, (int)execution->target.flags) < 0)
 		return error_set(err, errno, "cannot join the container's namespaces");
 	if (execution->user_namespace)
 		namespaces_become_root(execution->launch.can_set_groups);
@@ -240,12 +243,12 @@ static int clone_process(struct execution *execution, struct error *err)
 		return clone_by_intermediate(execution, err);
 	}
 	/* This is for children alone, and for the one that is made next. */
-	if (execution->flags & CLONE_NEWPID) {
+	if (execution->target.flags & CLONE_NEWPID) {
 		ours = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-		if (ours < 0 || setns(execution->target, CLONE_NEWPID) < 0)
+		if (ours < 0 || setns(execution->target.pidfd, CLONE_NEWPID) < 0)
 			return error_set(err, errno, "cannot join the container's pid namespace");
 	}
-	execution->flags &= ~(unsigned int)CLONE_NEWPID;
+	execution->target.flags &= ~(unsigned int)CLONE_NEWPID;
 	child->pid =
 		namespaces_clone(0, cgroup_clone_fd(execution->cgroup), &child->pidfd, &execution->in_cgroup);
 	if (child->pid == 0)
@@ -350,7 +353,7 @@ int exec_run(struct arena *arena, const struct exec_options *options, int *exit_
 		.arena = arena,
 		.options = options,
 		.directory.fd = -1,
-		.target = -1,
+		.target.pidfd = -1,
 		.theirs = -1,
 		.console_socket = -1,
 		.child = SPAWNED_NONE,
@@ -360,7 +363,7 @@ int exec_run(struct arena *arena, const struct exec_options *options, int *exit_
 	*exit_status = -1;
 	result = run(&execution, exit_status, err);
 	spawned_close(&execution.child);
-	close_fd(execution.target);
+	close_fd(execution.target.pidfd);
 	close_fd(execution.theirs);
 	close_fd(execution.console_socket);
 	cleanup_state_directory(&execution.directory);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/cgroup.h"
+#include "runtime/state.h"
 #include "spec/oci.h"
 
 struct exec_options {
@@ -19,4 +20,13 @@ struct exec_options {
 };
 
 /* *exit_status: the process's own or 128+signal; on failure 126, 127 or -1, as in container_create(). */
+/* The process whose namespaces are joined, and which those are: CLONE_NEW*. */
+struct exec_target {
+	int pidfd;
+	unsigned int flags;
+	bool can_set_groups;
+};
+int exec_target_open(const struct state *state, const struct oci_config *config, struct exec_target *target,
+	struct error *err);
+
 int exec_run(struct arena *arena, const struct exec_options *options, int *exit_status, struct error *err);

@@ -60,6 +60,8 @@ const struct command commands[] = {
 	{ "pause", "CONTAINER", "freeze all processes of a container", command_pause },
 	{ "resume", "CONTAINER", "thaw them", command_resume },
 	{ "update", "[OPTION…] CONTAINER", "change the limits of a container", command_update },
+	{ "mounts", "add|remove CONTAINER FILE",
+		"change the mounts of a container that runs: FILE is as `mounts`", command_mounts, true },
 	{ "events", "[OPTION…] CONTAINER", "tell what a container uses, and when it runs out of memory",
 		command_events },
 	{ "spec", "[OPTION…] [-- PROGRAM…]", "write a config.json: a template, or what a policy comes to",

@@ -301,6 +301,12 @@ static int create_and_attach(struct rootfs_context *context, struct mount_reques
 		return explain_create(request, file_system, err);
 	if (*fd >= 0)
 		return mount_request_attach(request, *fd, true, true, target, err);
+	if (context->running)
+		return error_set(err, 0,
+			"mounts[%zu].options: iversion, acl and what is longer than 255 characters cannot be "
+			"given to "
+			"a container that runs",
+			request->index);
 	if (mount_by_call(mount->type, mount->source, &request->options, label, file_system->writable_first,
 		    target, err) < 0)
 		return explain_create(request, file_system, err);

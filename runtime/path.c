@@ -125,6 +125,19 @@ int path_make_in_root(
 	return fd < 0 ? error_set(err, errno, "cannot open or make %s in the rootfs", path) : fd;
 }
 
+int path_open_parent_in_root(int root_fd, const char *path, uint64_t resolve, char name[NAME_MAX + 1])
+{
+	char parent[PATH_MAX];
+
+	if (!split(path, parent, name))
+		return -1;
+	if (!*name || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) {
+		errno = EINVAL;
+		return -1;
+	}
+	return path_open_in_root(root_fd, parent, O_PATH | O_DIRECTORY, resolve);
+}
+
 int path_make_parent_in_root(int root_fd, const char *path, const char **name, struct error *err)
 {
 	char parent[PATH_MAX], last[NAME_MAX + 1];

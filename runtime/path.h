@@ -7,6 +7,7 @@
 
 #include "spec/error.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -18,6 +19,9 @@ int path_open_in_root(int root_fd, const char *path, int flags, uint64_t resolve
  * that lead to it; also at the end of a dangling symbolic link. `made` may be NULL. */
 int path_make_in_root(
 	int root_fd, const char *path, mode_t type, uint64_t resolve, bool *made, struct error *err);
+
+/* The directory that holds `path`, and its name there, which is no "." or ".."; -1 with errno. */
+int path_open_parent_in_root(int root_fd, const char *path, uint64_t resolve, char name[NAME_MAX + 1]);
 
 /* The directory that holds `path`, made if missing; *name is the last part of the path, which is not looked at. */
 int path_make_parent_in_root(int root_fd, const char *path, const char **name, struct error *err);

@@ -68,7 +68,8 @@ static bool is_for_parent(const struct rootfs_context *context, const struct mou
 
 	if (!options->bind || options->remount || options->copy_symlink || request->inside)
 		return false;
-	return options->idmap || context->user_namespace || root_is_shared(context->config);
+	return context->running || options->idmap || context->user_namespace ||
+	       root_is_shared(context->config);
 }
 
 /* What is mounted on it later is the container's own affair. */
@@ -89,7 +90,7 @@ static int open_source(
 	request->source_fd = mount_request_clone(context, request, err);
 	*refused = request->source_fd < 0 && err->number == EPERM;
 	if (request->source_fd < 0)
-		return *refused && !request->options.idmap ? 0 : -1;
+		return *refused && !request->options.idmap && !context->running ? 0 : -1;
 	return leave_host(context, request->source_fd,
 		arena_printf(context->arena, "mounts[%zu].source", request->index), err);
 }
@@ -121,14 +122,10 @@ static int open_root(struct rootfs_context *context, const char *path, bool *ref
 	return leave_host(context, context->root_fd, "root.path", err);
 }
 
-int rootfs_open_sources(struct rootfs_context *context, struct error *err)
+static int open_sources(struct rootfs_context *context, const char *root, bool refused, struct error *err)
 {
-	const char *root = rootfs_path(context);
 	size_t count = context->config->mounts.count;
-	bool refused = false;
 
-	if (open_root(context, root, &refused, err) < 0)
-		return -1;
 	context->requests = arena_array(context->arena, count, sizeof(*context->requests));
 	for (size_t i = 0; i < count; i++)
 		context->requests[i] = request_for(context, i, root);
@@ -144,8 +141,23 @@ int rootfs_open_sources(struct rootfs_context *context, struct error *err)
 		rootfs_close_sources(context);
 		return -1;
 	}
+	return 0;
+}
+
+int rootfs_open_sources(struct rootfs_context *context, struct error *err)
+{
+	const char *root = rootfs_path(context);
+	bool refused = false;
+
+	if (open_root(context, root, &refused, err) < 0 || open_sources(context, root, refused, err) < 0)
+		return -1;
 	devices_make_outside(context);
 	return 0;
+}
+
+int rootfs_open_added_sources(struct rootfs_context *context, struct error *err)
+{
+	return open_sources(context, rootfs_path(context), false, err);
 }
 
 bool rootfs_maps_sources(const struct rootfs_context *context)

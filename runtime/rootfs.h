@@ -20,7 +20,8 @@ struct rootfs_context {
 	bool mount_namespace; /* false: the config has none; then we chroot, and its mounts are the host's (host_mounts.h) */
 	bool mounts; /* there is something to mount, and a place for it */
 	bool no_pivot;
-	int root_fd; /* O_PATH of the mounted rootfs, set by rootfs_mount() */
+	bool running; /* what its processes do must not be trusted: /proc is theirs */
+	int root_fd;  /* O_PATH of the mounted rootfs, set by rootfs_mount() */
 	struct arena *arena;
 	struct mount_request *requests; /* one per config->mounts, by rootfs_open_sources() */
 	int *devices;			/* one per linux.devices, by devices_make_outside(); or NULL */
@@ -33,6 +34,9 @@ struct rootfs_context {
  * under a directory that its user namespace cannot search, id-mapped mounts, and devices. The fds are inherited. */
 int rootfs_open_sources(struct rootfs_context *context, struct error *err);
 void rootfs_close_sources(struct rootfs_context *context);
+
+/* The same for mounts that a running container gets: there the child could open nothing of the host's. */
+int rootfs_open_added_sources(struct rootfs_context *context, struct error *err);
 
 /* Of what is mounted in the rootfs first the child opens the source; only the parent may map the ids of that. */
 bool rootfs_maps_sources(const struct rootfs_context *context);

@@ -267,6 +267,19 @@ int oci_process_read(struct arena *arena, const struct json *tree, const char *n
 	return 0;
 }
 
+int oci_mounts_read(struct arena *arena, struct json *tree, const char *name, struct oci_config *config,
+	struct error *err)
+{
+	static const struct field only_mounts[] = {
+		FIELD(struct oci_config, mounts, "mounts", OBJECT_LIST, .object = &mount_type),
+	};
+	static const struct object_type type = OBJECT_TYPE(struct oci_config, only_mounts);
+	struct json *object = json_new_object(arena);
+
+	json_add(arena, object, "mounts", tree);
+	return table_read(arena, &type, object, name, "", config, err);
+}
+
 int oci_resources_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_resources **resources, struct error *err)
 {

@@ -310,6 +310,9 @@ struct json *oci_config_write(struct arena *arena, const struct oci_config *conf
 /* process.json of `exec --process`, and `update --resources`. */
 int oci_process_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_process **process, struct error *err);
+/* An array, as `mounts` of config.json. */
+int oci_mounts_read(struct arena *arena, struct json *tree, const char *name, struct oci_config *config,
+	struct error *err);
 int oci_resources_read(struct arena *arena, const struct json *tree, const char *name,
 	struct oci_resources **resources, struct error *err);
 

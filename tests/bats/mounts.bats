@@ -574,6 +574,88 @@ idmapped_source() {
 	runs fence --root "$STATE" delete --force "$ID-other"
 }
 
+# --- mounts of a container that runs ---
+
+# with_mounts add|remove JSON-ARRAY
+with_mounts() {
+	printf '%s' "$2" >"$TEST_DIR/mounts.json"
+	fence --root "$STATE" mounts "$1" "$ID" "$TEST_DIR/mounts.json"
+}
+
+in_container() {
+	fence --root "$STATE" exec "$ID" "$@"
+}
+
+@test "mounts add, mounts remove: while the container runs" {
+	for filter in . '.linux.namespaces += [{"type": "user"}] |
+		.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'; do
+		become root
+		make_source
+		chmod -R go+rX "$WORK"
+		make_bundle "$filter"
+		[ "$filter" = . ] || chown -hR 100000:100000 "$BUNDLE/rootfs"
+		ln -s /run "$BUNDLE/rootfs/var/run"
+		bundle_args tail -f /dev/null
+		runs fence --root "$STATE" run --detach --bundle "$BUNDLE" "$ID"
+		runs with_mounts add "[
+			{\"destination\": \"/var/run/new/dir\", \"source\": \"$WORK/source\", \"options\": [\"rbind\", \"ro\", \"nosuid\"]},
+			{\"destination\": \"/file\", \"source\": \"$WORK/source/file\", \"options\": [\"bind\"]},
+			{\"destination\": \"/again\", \"source\": \"$BUNDLE/rootfs/run/new\", \"options\": [\"rbind\"]},
+			{\"destination\": \"/scratch\", \"type\": \"tmpfs\", \"source\": \"tmpfs\", \"options\": [\"size=64k\", \"mode=0700\", \"ro\"]},
+			{\"destination\": \"/other-proc\", \"type\": \"proc\", \"source\": \"proc\"}]"
+		runs in_container sh -c "$(declare -f options_of); cat /run/new/dir/file /file /again/dir/file; options_of /run/new/dir
+			stat -c '%a %u' /scratch; options_of /scratch; readlink /other-proc/self; ls /other-proc | grep -c '^[0-9]'"
+		[ "${lines[0]}${lines[1]}${lines[2]}" = contentcontentcontent ]
+		[[ ${lines[3]} == 'ro,nosuid,relatime|'* ]]
+		[ "${lines[4]}" = '700 0' ]
+		[[ ${lines[5]} == 'ro,relatime|'* ]]
+		[ "${lines[7]}" -lt 10 ] # its own processes
+		fails with_mounts remove '[{"destination": "/var/run/new/dir"}]'
+		has 'symbolic link'
+		runs with_mounts remove '[{"destination": "/run/new/dir/"}, {"destination": "/file"}, {"destination": "/scratch"}]'
+		runs in_container sh -c 'ls /run/new/dir; cat /file; grep -c scratch /proc/mounts || true; cat /again/dir/file'
+		is $'0\ncontent'
+		fails with_mounts remove '[{"destination": "/file"}]'
+		has 'mounts[0].destination: cannot unmount /file'
+		runs fence --root "$STATE" delete --force "$ID"
+	done
+	assert_nothing_left
+}
+
+@test "mounts add: what cannot be, and what an ordinary user may" {
+	become root
+	make_bundle
+	bundle_args tail -f /dev/null
+	runs fence --root "$STATE" run --detach --bundle "$BUNDLE" "$ID"
+	for pair in '{}|mounts' '[{"source": "/x"}]|mounts[0].destination' \
+		'[{"destination": "/", "type": "tmpfs", "source": "tmpfs"}]|the root cannot be replaced' \
+		'[{"destination": "/x", "source": "/no/such/thing", "options": ["bind"]}]|/no/such/thing' \
+		'[{"destination": "/x", "type": "cgroup", "source": "cgroup"}]|cannot be added' \
+		'[{"destination": "/x", "source": "/etc", "options": ["bind", "copy-symlink"]}]|copy-symlink' \
+		'[{"destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": ["size=many"]}]|mounts[0]'; do
+		fails with_mounts add "${pair%|*}"
+		has "${pair##*|}"
+	done
+	fails fence --root "$STATE" mounts shuffle "$ID" "$TEST_DIR/mounts.json"
+	has 'neither add nor remove'
+	runs fence --root "$STATE" kill "$ID" KILL
+	wait_until eval '[ "$(fence --root "$STATE" state "$ID" | jq -r .status)" = stopped ]'
+	fails with_mounts add '[]'
+	has 'container not running'
+	runs fence --root "$STATE" delete "$ID"
+	become user
+	make_bundle
+	bundle_args tail -f /dev/null
+	runs fence --root "$STATE" run --detach --bundle "$BUNDLE" "$ID"
+	runs with_mounts add '[{"destination": "/scratch", "type": "tmpfs", "source": "tmpfs"}]'
+	runs in_container grep -c ' /scratch tmpfs ' /proc/mounts
+	fails with_mounts add '[{"destination": "/x", "source": "/etc", "options": ["bind"]}]'
+	has 'mounts[0].source: cannot bind /etc: Operation not permitted'
+	runs with_mounts remove '[{"destination": "/scratch"}]'
+	runs fence --root "$STATE" delete --force "$ID"
+	assert_nothing_left
+}
+
 # --- user namespaces of root's ---
 
 @test "root can bind what the container's user namespace could not reach" {
