@@ -285,6 +285,8 @@ static bool watch_channel(struct dns_upstream *upstream, int fd, uint32_t events
 	channel->in = malloc(FRAME_MAX);
 	if (channel->in && loop_add(upstream->loop, &channel->watch, events, NULL) == 0)
 		return true;
+	free(channel->in);
+	channel->in = NULL;
 	channel->watch.fd = close_fd(fd);
 	return false;
 }
