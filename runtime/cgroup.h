@@ -79,6 +79,8 @@ int cgroup_processes(
 int cgroup_kill(struct cgroup *cgroup, int signal, struct error *err);
 int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err); /* returns when it is done */
 bool cgroup_frozen(struct cgroup *cgroup);
+const char *cgroup_freezer_path(
+	struct cgroup *cgroup); /* the directory that does it; NULL: none, or not ours to freeze */
 
 /* What it has used, for `events`. */
 struct json *cgroup_statistics(struct arena *arena, struct cgroup *cgroup);

@@ -3,6 +3,7 @@
  * Creates nothing.
  */
 #include "runtime/cgroup_internal.h"
+#include "runtime/mountinfo.h"
 #include "runtime/cgroup_systemd.h"
 
 #include <fcntl.h>
@@ -80,23 +81,6 @@ static int read_memberships(
 	return 0;
 }
 
-/* mountinfo writes space, tab, newline and backslash as \040 and so on. */
-static char *unescape(char *text)
-{
-	char *out = text;
-
-	for (const char *in = text; *in; out++) {
-		if (in[0] == '\\' && in[1] && in[2] && in[3]) {
-			*out = (in[1] - '0') << 6 | (in[2] - '0') << 3 | (in[3] - '0');
-			in += 4;
-		} else {
-			*out = *in++;
-		}
-	}
-	*out = '\0';
-	return text;
-}
-
 static void match_mount(
 	struct memberships *memberships, const char *type, const char *options, char *root, char *mount_point)
 {
@@ -111,8 +95,8 @@ static void match_mount(
 		if (membership->mount_point || v2 != (*first == '\0') ||
 			(!v2 && !cgroup_list_has(options, first)))
 			continue;
-		membership->mount_root = unescape(root);
-		membership->mount_point = unescape(mount_point);
+		membership->mount_root = mountinfo_unescape(root);
+		membership->mount_point = mountinfo_unescape(mount_point);
 		return;
 	}
 }

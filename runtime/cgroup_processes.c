@@ -222,3 +222,14 @@ bool cgroup_frozen(struct cgroup *cgroup)
 		return false;
 	return v2 ? strcmp(state, "1") == 0 : strcmp(state, "THAWED") != 0;
 }
+
+const char *cgroup_freezer_path(struct cgroup *cgroup)
+{
+	struct cgroup_directory *directory;
+	bool v2;
+
+	if (!cgroup || cgroup->joined)
+		return NULL;
+	directory = freezer(cgroup, &v2);
+	return directory ? directory->path : NULL;
+}

@@ -40,6 +40,7 @@ command_function command_exec;
 command_function command_state, command_list, command_ps, command_net;
 command_function command_kill, command_delete, command_pause, command_resume;
 command_function command_update, command_mounts, command_events;
+command_function command_checkpoint, command_restore;
 command_function command_spec, command_features, command_check, command_version, command_help;
 
 /* A container that exists. */

@@ -130,7 +130,8 @@ static int take_value(struct cursor *cursor, const struct match *match, const ch
 {
 	if (!value && match->option->kind != OPTION_FLAG) {
 		if (cursor->next == cursor->argc)
-			return error_set(err, 0, "--%s needs a value: %s", match->option->name,
+			/* In words by which podman sees whether there is such an option. */
+			return error_set(err, 0, "--%s requires an argument: %s", match->option->name,
 				match->option->argument);
 		value = cursor->argv[cursor->next++];
 	}

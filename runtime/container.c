@@ -58,8 +58,8 @@ static int run_in_foreground(struct creation *creation, int *exit_status, struct
 	return 0;
 }
 
-static int make_and_run(
-	struct creation *creation, struct watcher *watcher, int *exit_status, struct error *err)
+static int make_and_run(struct creation *creation, container_maker *make, void *data, struct watcher *watcher,
+	int *exit_status, struct error *err)
 {
 	const struct container_options *options = creation->options;
 	int result;
@@ -70,7 +70,7 @@ static int make_and_run(
 		return -1;
 	if (watcher)
 		watcher_id_taken(watcher);
-	result = creation_make(creation, err);
+	result = make(creation, data, err);
 	if (result == 0 && creation->foreground)
 		result = run_in_foreground(creation, exit_status, err);
 	else if (result == 0)
@@ -82,8 +82,8 @@ static int make_and_run(
 	return result;
 }
 
-int container_run(
-	struct arena *arena, const struct container_options *options, int *exit_status, struct error *err)
+int container_run_made(struct arena *arena, const struct container_options *options, container_maker *make,
+	void *data, int *exit_status, struct error *err)
 {
 	bool watched = !options->detach && !options->keep;
 	struct watcher *watcher = options->watcher, own;
@@ -100,13 +100,25 @@ int container_run(
 	creation.foreground = !options->detach;
 	result = creation_load(&creation, err);
 	if (result == 0)
-		result = make_and_run(&creation, watcher, exit_status, err);
+		result = make_and_run(&creation, make, data, watcher, exit_status, err);
 	if (result == 0 && options->detach)
 		*exit_status = 0;
 	creation_end(&creation);
 	if (watcher == &own)
 		watcher_end(&own);
 	return result;
+}
+
+static int make_by_cloning(struct creation *creation, void *data, struct error *err)
+{
+	(void)data;
+	return creation_make(creation, err);
+}
+
+int container_run(
+	struct arena *arena, const struct container_options *options, int *exit_status, struct error *err)
+{
+	return container_run_made(arena, options, make_by_cloning, NULL, exit_status, err);
 }
 
 /* A container that exists, with all that is known of it. */
@@ -297,6 +309,9 @@ static int delete_by_force(
 	if (state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
 		return -1;
 	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);
+	/* CRIU, which is in there, does not see it die, and would never reap what the first process waits for. */
+	if (existing->state->restoring.value)
+		cgroup_kill(existing->cgroup, SIGKILL, NULL);
 	if (kill_and_wait(existing, err) < 0)
 		return -1;
 	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, err) < 0) {

@@ -51,6 +51,12 @@ int container_start(struct arena *arena, const char *root, const char *id, struc
 int container_run(
 	struct arena *arena, const struct container_options *options, int *exit_status, struct error *err);
 
+/* The same, made in another way than by creation_make(): by `restore`. */
+struct creation;
+typedef int container_maker(struct creation *creation, void *data, struct error *err);
+int container_run_made(struct arena *arena, const struct container_options *options, container_maker *make,
+	void *data, int *exit_status, struct error *err);
+
 int container_kill(
 	struct arena *arena, const char *root, const char *id, int signal, bool all, struct error *err);
 

@@ -204,6 +204,7 @@ static int describe(struct creation *creation, struct error *err)
 	state->id = creation->options->id;
 	state->owner = (struct optional_uint32){ true, geteuid() };
 	state->rootless = (struct optional_bool){ true, state_is_rootless() };
+	state->foreground = (struct optional_bool){ creation->foreground, creation->foreground };
 	state->rootfs = absolute_rootfs(creation);
 	state->annotations = creation->config->annotations;
 	return host_mounts_note(creation->config, state->rootfs, &state->root_mount, err);
@@ -254,7 +255,7 @@ static int write_down_state(struct creation *creation, struct error *err)
 	return state_save(creation->arena, &creation->directory, &creation->state, err);
 }
 
-static int write_down(struct creation *creation, struct error *err)
+int creation_write_down(struct creation *creation, struct error *err)
 {
 	if ((creation->options->prepare ? prepare_bundle : keep_config)(creation, err) < 0)
 		return -1;
@@ -402,7 +403,7 @@ static int clone_init(struct creation *creation, struct error *err)
 	return namespaces->create & CLONE_NEWUSER ? write_maps(creation, pid, err) : 0;
 }
 
-static int write_down_pid(struct creation *creation, struct error *err)
+int creation_write_down_pid(struct creation *creation, struct error *err)
 {
 	struct state *state = &creation->state;
 	struct process_status status = { 0 };
@@ -415,7 +416,7 @@ static int write_down_pid(struct creation *creation, struct error *err)
 }
 
 /* Who reads it are exec, and the hooks and whoever cleans up after them: it can wait until the init process is busy. */
-static int write_down_config(struct creation *creation, struct error *err)
+int creation_write_down_config(struct creation *creation, struct error *err)
 {
 	const struct state *state = &creation->state;
 	int directory = creation->directory.fd;
@@ -495,7 +496,7 @@ static int complete_init(struct creation *creation, struct error *err)
 	int result;
 
 	/* If we are killed before these are on record, the init process sees the handshake end, and ends too. */
-	if (write_down_pid(creation, err) < 0 || write_down_config(creation, err) < 0 ||
+	if (creation_write_down_pid(creation, err) < 0 || creation_write_down_config(creation, err) < 0 ||
 		resctrl_join(creation->config->linux->intel_rdt, creation->options->id, creation->child.pid,
 			err) < 0 ||
 		start_early_hook(creation, err) < 0)
@@ -553,7 +554,7 @@ int creation_make(struct creation *creation, struct error *err)
 	const struct container_options *options = creation->options;
 	const struct oci_resources *resources;
 
-	if (write_down(creation, err) < 0)
+	if (creation_write_down(creation, err) < 0)
 		return -1;
 	resources = creation->config->linux->resources;
 	/* Also without resources: the common devices, and no others, are what a container has then. */

@@ -35,6 +35,11 @@ int creation_load(struct creation *creation, struct error *err);
 /* Takes the id, and writes down what will be made. */
 int creation_take(struct creation *creation, struct error *err);
 
+/* What creation_make() begins with, and what it does once there is an init process: for `restore`, which gets that from CRIU. */
+int creation_write_down(struct creation *creation, struct error *err);
+int creation_write_down_pid(struct creation *creation, struct error *err);
+int creation_write_down_config(struct creation *creation, struct error *err);
+
 /* Makes it: on success the init process waits for start, or executes the command. */
 int creation_make(struct creation *creation, struct error *err);
 

@@ -67,6 +67,7 @@ int exec_target_open(const struct state *state, const struct oci_config *config,
 	if (target->pidfd < 0)
 		return error_set(err, errno, "cannot open process %d of the container", pid);
 	namespaces_listed(config, &listed);
+	listed.present[NAMESPACE_TIME] = listed.present[NAMESPACE_TIME] || state->time_namespace.value;
 	target->flags = namespaces_setns_flags(&listed, pid);
 	target->can_set_groups = idmap_can_set_groups(pid);
 	return 0;

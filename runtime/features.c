@@ -1,6 +1,8 @@
 /* See features.h. The lists that the code works by are asked for, not repeated. */
 #include "runtime/features.h"
 
+#include "runtime/checkpoint.h"
+#include "runtime/criu.h"
 #include "runtime/mount_options.h"
 #include "runtime/named.h"
 #include "runtime/placeholder.h"
@@ -29,8 +31,8 @@ static const char *const hook_names[] = {
 	NULL,
 };
 
-/* It names host paths that are created and removed: an engine must not let its users write it. */
-static const char *const unsafe_annotations[] = { ANNOTATION_PLACEHOLDERS, NULL };
+/* They name host paths that are created and removed, or followed by CRIU as root: an engine must not let its users write them. */
+static const char *const unsafe_annotations[] = { ANNOTATION_PLACEHOLDERS, ANNOTATION_CRIU_CONFIG, NULL };
 
 /* The flags to probe with: the last one is only allowed together with a listener. */
 static const struct named_value filter_flags[] = {
@@ -129,6 +131,8 @@ static struct json *annotations(struct arena *arena)
 	struct json *object = json_new_object(arena);
 
 	json_add(arena, object, "dev.fence.version", json_new_string(arena, FENCE_VERSION));
+	json_add(arena, object, "dev.fence.checkpoint.enabled",
+		json_new_string(arena, criu_is_installed() ? "true" : "false"));
 	if (version)
 		json_add(arena, object, "io.github.seccomp.libseccomp.version",
 			json_new_string(arena, arena_printf(arena, "%u.%u.%u", version->major, version->minor,

@@ -81,13 +81,10 @@ static int enter_cgroup(struct init_context *context, struct error *err)
 	return 0;
 }
 
-static int new_keyring(const struct init_context *context, struct error *err)
+int init_new_keyring(struct arena *arena, const char *id, struct error *err)
 {
-	if (!context->new_keyring)
-		return 0;
 	/* Kernels without keys, and engines' seccomp profiles, answer ENOSYS. */
-	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING,
-		    arena_printf(context->arena, "_ses.%s", context->id)) < 0 &&
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, arena_printf(arena, "_ses.%s", id)) < 0 &&
 		errno != ENOSYS)
 		return error_set(err, errno, "cannot make a session keyring (see --no-new-keyring)");
 	return 0;
@@ -109,7 +106,7 @@ static int enter_namespaces(struct init_context *context, struct error *err)
 		return -1;
 	if (set_host_names(context->config, err) < 0 || enter_cgroup(context, err) < 0)
 		return -1;
-	return new_keyring(context, err);
+	return context->new_keyring ? init_new_keyring(context->arena, context->id, err) : 0;
 }
 
 static int run_hooks(struct init_context *context, struct error *err)

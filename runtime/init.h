@@ -31,5 +31,8 @@ struct init_context {
 
 void init_main(struct init_context *context) __attribute__((noreturn));
 
+/* A session keyring of its own for the caller. */
+int init_new_keyring(struct arena *arena, const char *id, struct error *err);
+
 /* The process that makes the init process where one clone() cannot: it enters namespaces, and its child is our sibling. */
 void init_intermediate(void *context) __attribute__((noreturn));

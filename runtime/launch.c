@@ -66,9 +66,7 @@ int launch_outside_rootfs(const struct launch *launch, struct error *err)
 	return process_set_labels(launch->process, err);
 }
 
-/* So that a user who is not root can reopen /dev/stdout. Where it may not be changed, it stays as it is. A terminal's group is
- * that of all terminals (gid=5 of devpts), for programs that write to other users. */
-static void give_standard_streams(const struct oci_user *user)
+void launch_give_streams(const struct oci_user *user)
 {
 	uid_t uid = user && user->uid.set ? user->uid.value : 0;
 	struct stat status;
@@ -198,7 +196,7 @@ int launch_settle(struct launch *launch, struct error *err)
 
 	if (close_on_execute(launch, err) < 0 || set_attributes(launch, err) < 0)
 		return -1;
-	give_standard_streams(process->user);
+	launch_give_streams(process->user);
 	if (enter_working_directory(process->cwd, err) < 0)
 		return -1;
 	if (capabilities_drop_bounding(process->capabilities, err) < 0)

@@ -40,6 +40,10 @@ void launch_reset_signals(void);
 int launch_check_program(const struct oci_process *process, struct error *err);
 unsigned int launch_first_free_fd(const struct launch *launch); /* above those that the program gets */
 
+/* So that a user who is not root can reopen /dev/stdout. Where it may not be changed, it stays as it is. A terminal's group is
+ * that of all terminals (gid=5 of devpts), for programs that write to other users. */
+void launch_give_streams(const struct oci_user *user);
+
 int launch_outside_rootfs(const struct launch *launch, struct error *err);
 int launch_settle(struct launch *launch, struct error *err);
 

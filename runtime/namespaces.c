@@ -279,3 +279,46 @@ unsigned int namespaces_setns_flags(const struct namespaces *namespaces, pid_t p
 			flags |= kinds[kind].flag;
 	return flags;
 }
+
+static int look_at(pid_t pid, enum namespace_kind kind, struct stat *status, struct error *err)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kinds[kind].proc);
+	return stat(path, status) < 0 ? error_set(err, errno, "cannot look at %s", path) : 0;
+}
+
+static bool is_same(const struct stat *one, const struct stat *other)
+{
+	return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
+bool namespaces_shared(enum namespace_kind kind, pid_t pid)
+{
+	struct stat ours, its;
+
+	/* A kernel without this kind has but one. */
+	if (look_at(getpid(), kind, &ours, NULL) < 0)
+		return true;
+	return look_at(pid, kind, &its, NULL) == 0 && is_same(&ours, &its);
+}
+
+int namespaces_check(const struct namespaces *namespaces, pid_t pid, struct error *err)
+{
+	for (enum namespace_kind kind = 0; kind < NAMESPACE_KINDS; kind++) {
+		bool joined = namespaces->join[kind] >= 0;
+		struct stat wanted, found;
+
+		if (!namespaces->present[kind])
+			continue;
+		if (look_at(pid, kind, &found, err) < 0 ||
+			(!joined && look_at(getpid(), kind, &wanted, err) < 0))
+			return -1;
+		if (joined && fstat(namespaces->join[kind], &wanted) < 0)
+			return error_set(err, errno, "cannot look at a namespace");
+		if (is_same(&found, &wanted) != joined)
+			return error_set(err, 0, "the process is not in %s %s namespace",
+				joined ? "the joined" : "a new", kinds[kind].type);
+	}
+	return 0;
+}

@@ -57,3 +57,7 @@ int namespaces_loopback_up(struct error *err);
 
 /* What setns(2) takes for the kinds in `present`, the caller's own user namespace left out. */
 unsigned int namespaces_setns_flags(const struct namespaces *namespaces, pid_t pid);
+
+/* Whether `pid`, which somebody else has put there, is where the config wants it: in namespaces of its own, or in those with a path. */
+int namespaces_check(const struct namespaces *namespaces, pid_t pid, struct error *err);
+bool namespaces_shared(enum namespace_kind kind, pid_t pid); /* `pid` is in the same as we are */

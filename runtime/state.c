@@ -21,6 +21,9 @@ static const struct field state_fields[] = {
 	FIELD(struct state, pid_start_time, "pidStartTime", UINT64),
 	FIELD(struct state, owner, "owner", UINT32),
 	FIELD(struct state, rootless, "rootless", BOOLEAN),
+	FIELD(struct state, foreground, "foreground", BOOLEAN),
+	FIELD(struct state, restoring, "restoring", BOOLEAN),
+	FIELD(struct state, time_namespace, "timeNamespace", BOOLEAN),
 	FIELD(struct state, resctrl, "resctrl", BOOLEAN),
 	FIELD(struct state, root_mount, "rootMount", UINT64),
 	FIELD(struct state, annotations, "annotations", STRING_MAP),
@@ -306,6 +309,8 @@ enum container_status state_status(
 	/* For want of a fd, say, it must not pass for one that may be deleted. */
 	if (pidfd < 0 && errno == ESRCH)
 		return CONTAINER_STOPPED;
+	if (state->restoring.value)
+		return CONTAINER_CREATING;
 	if (faccessat(directory->fd, STATE_START_FIFO, F_OK, 0) == 0)
 		return CONTAINER_CREATED;
 	if (cgroup && cgroup_frozen(cgroup))

@@ -17,8 +17,11 @@ struct state {
 	struct optional_uint64 pid_start_time; /* of /proc/PID/stat: tells a reused pid */
 	struct optional_uint32 owner;	       /* the uid of who created it */
 	struct optional_bool rootless;
-	struct optional_uint64 root_mount; /* see host_mounts.h */
-	struct optional_bool resctrl;	   /* what linux.intelRdt made is to be removed */
+	struct optional_uint64 root_mount;   /* see host_mounts.h */
+	struct optional_bool foreground;     /* its first process is killed when its supervisor ends */
+	struct optional_bool restoring;	     /* CRIU is at work on it */
+	struct optional_bool time_namespace; /* it has one that its config does not list: it was restored */
+	struct optional_bool resctrl;	     /* what linux.intelRdt made is to be removed */
 	struct string_map annotations;
 };
 
