@@ -89,7 +89,8 @@ static int receive_response(
 	if (length < 0)
 		return -1;
 	if (length == 0)
-		return error_set(err, EPIPE, "CRIU ended without an answer; %s may say why", log);
+		return error_set(
+			err, EPIPE, "CRIU ended without an answer%s%s", log ? "; see " : "", log ? log : "");
 	if (!criu_read_response(response, bytes, (size_t)length))
 		return error_set(err, 0, "CRIU's answer makes no sense");
 	return 0;
@@ -154,7 +155,7 @@ static int check_version(struct criu *criu, struct error *err)
 	struct criu_response response;
 
 	if (send_bytes(criu->socket, criu_write_version_request(criu->arena), err) < 0 ||
-		receive_response(criu, &response, &fd, "nothing", err) < 0)
+		receive_response(criu, &response, &fd, NULL, err) < 0)
 		return -1;
 	if (response.type != CRIU_VERSION || !response.success)
 		return error_set(err, 0, "CRIU does not tell its version");

@@ -6,12 +6,14 @@
 #include "runtime/creation.h"
 #include "runtime/hooks.h"
 #include "runtime/mount_calls.h"
+#include "runtime/process.h"
 #include "runtime/protections.h"
 #include "runtime/restore_mounts.h"
 #include "runtime/supervise.h"
 #include "runtime/sysctl.h"
 
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -52,6 +54,7 @@ static int prepare(void *data, int fds[CRIU_PREPARED_FDS], struct error *err)
 		return -1;
 	if (cgroup_enter(restore->creation->cgroup, false, err) < 0)
 		return -1;
+	process_reset_cpu_affinity();
 	/* If CRIU is to have nothing to do with cgroups, it does not make a namespace of them either. */
 	if (restore->options->cgroups_mode == CGROUPS_IGNORE && restore->creation->namespaces.create_cgroup &&
 		unshare(CLONE_NEWCGROUP) < 0)
@@ -228,15 +231,30 @@ static int take_terminal(struct restore *restore, int master, struct error *err)
 	return creation->child.console_master < 0 ? error_set(err, errno, "cannot keep the terminal") : 0;
 }
 
+/* They have stayed in a namespace of another's, or CRIU has made them anew. */
+static int check_net_devices(const struct oci_linux *linux, struct error *err)
+{
+	for (size_t i = 0; i < linux->net_devices.count; i++) {
+		const struct oci_net_device *device = &linux->net_devices.items[i];
+		const char *name = device->name ? device->name : device->host_name;
+
+		if (!if_nametoindex(name))
+			return error_set(
+				err, errno, "linux.netDevices: the restored namespace has no %s", name);
+	}
+	return 0;
+}
+
 /* What create does in the container's namespaces and CRIU leaves out. */
 static int complete_inside(struct restore *restore, struct error *err)
 {
 	const struct creation *creation = restore->creation;
+	const struct oci_linux *linux = creation->config->linux;
 	const int flags = CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 
-	if (creation->config->linux->sysctl.count && setns(creation->child.pidfd, flags) < 0)
+	if ((linux->sysctl.count || linux->net_devices.count) && setns(creation->child.pidfd, flags) < 0)
 		return error_set(err, errno, "cannot enter the restored namespaces");
-	if (sysctl_write(creation->config->linux, err) < 0)
+	if (check_net_devices(linux, err) < 0 || sysctl_write(linux, err) < 0)
 		return -1;
 	return protections_regain(
 		creation->arena, json_get(restore->record, CHECKPOINT_PROTECTIONS), creation->child.pid, err);
@@ -335,6 +353,16 @@ static int converse(struct restore *restore, struct error *err)
 	return result;
 }
 
+/* What comes back wrong has to be killed before it runs, all of it at once. */
+static int check_killable(const struct creation *creation, struct error *err)
+{
+	if ((creation->namespaces.create & CLONE_NEWPID) ||
+		(creation->cgroup && !cgroup_is_shared(creation->cgroup)))
+		return 0;
+	return error_set(err, 0,
+		"a container with neither a pid namespace nor a cgroup of its own cannot be restored");
+}
+
 static int make(struct creation *creation, void *data, struct error *err)
 {
 	struct restore *restore = data;
@@ -347,7 +375,8 @@ static int make(struct creation *creation, void *data, struct error *err)
 		creation_write_down(creation, err) < 0 || read_record(restore, err) < 0)
 		return -1;
 	if (cgroup_create(creation->cgroup, resources, &creation->config->annotations, err) < 0 ||
-		cgroup_apply(creation->cgroup, resources, err) < 0 || describe(restore, err) < 0)
+		check_killable(creation, err) < 0 || cgroup_apply(creation->cgroup, resources, err) < 0 ||
+		describe(restore, err) < 0)
 		return -1;
 	launch_give_streams(creation->config->process->user);
 	if (converse(restore, err) < 0)

@@ -13,7 +13,7 @@ _fence() {
 		esac
 	done
 	case $previous in
-	--bundle | -b | --root) COMPREPLY=($(compgen -d -- "$word")) && return ;;
+	--bundle | -b | --root | --image-path | --work-path | --parent-path) COMPREPLY=($(compgen -d -- "$word")) && return ;;
 	--policy | -s | --pid-file | --log | --net-log | --process) COMPREPLY=($(compgen -f -- "$word")) && return ;;
 	esac
 	local help

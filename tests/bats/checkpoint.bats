@@ -112,10 +112,11 @@ is_gone() {
 # --- what CRIU is asked ---
 
 @test "the request of a checkpoint: mounts by their places, the freezer, options, and no fd that is not for CRIU" {
-	ln -s data "$TEST_DIR/link"
-	begin '.mounts += [{"destination": "/link/inner", "source": "data", "options": ["rbind"]}]' \
+	container '.mounts += [{"destination": "/conf/inner", "source": "data", "options": ["rbind"]}]' \
 		'.hooks = {"poststop": [{"path": "/bin/sh", "args": ["sh", "-c", "cat >>'"$TEST_DIR"'/poststop"]}]}' \
 		'.root.readonly = false'
+	ln -s /real "$BUNDLE/rootfs/conf"
+	runs F run --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
 	pid=$(F state "$ID" | jq .pid)
 	exec 7<"$BUNDLE/config.json"
 	runs F checkpoint --image-path images --work-path work --tcp-established --ext-unix-sk --file-locks --shell-job --link-remap \
@@ -125,7 +126,7 @@ is_gone() {
 	asked 'request 1'
 	asked "pid $pid"
 	asked "root $BUNDLE/rootfs"
-	for line in 'ext_mnt /data=/data' 'ext_mnt /etc/one=/etc/one' 'ext_mnt /secret=/secret' 'ext_mnt /proc/timer_list=/proc/timer_list' \
+	for line in 'ext_mnt /data=/data' 'ext_mnt /real/inner=/conf/inner' 'ext_mnt /etc/one=/etc/one' 'ext_mnt /secret=/secret' 'ext_mnt /proc/timer_list=/proc/timer_list' \
 		'tcp_established 1' 'ext_unix_sk 1' 'file_locks 1' 'shell_job 1' 'link_remap 1' 'tcp_skip_in_flight 1' 'auto_dedup 1' \
 		'manage_cgroups_mode 4' 'network_lock 2' 'empty_ns 1073741824' 'ps 192.0.2.1=99' 'orphan_pts_master 1' 'notify_scripts 1' \
 		'log_file dump.log' 'post-dump accepted'; do
@@ -254,7 +255,9 @@ is_gone() {
 		nameless|CRIU has not restored the container as it was told to
 		unsafe|the process is not in a new pid namespace
 	TABLE
-	mode fails
+	edit_config '.linux.namespaces |= map(select(.type != "pid"))'
+	fails fence --root "$STATE" --cgroup-manager disabled restore --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
+	has 'neither a pid namespace nor a cgroup of its own'
 	rm checkpoint/fence.json
 	fails F restore --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
 	has 'this is no whole checkpoint'
@@ -433,8 +436,7 @@ signal.pause()' "$TEST_DIR/console"
 	# And by a signal.
 	start restored "$FENCE" --root "$STATE" restore --bundle "$BUNDLE" "$ID"
 	wait_until counts
-	kill -TERM "$STARTED"
-	kill -TERM "$STARTED"
+	wait_until eval '! kill -TERM "$STARTED" 2>/dev/null' # twice, at least
 	status=0
 	wait "$STARTED" || status=$?
 	[ "$status" -eq 137 ]

@@ -97,6 +97,22 @@ drill() {
 	drill 6 "${F[@]}" run --detach --bundle "$BUNDLE" "$ID" + "${F[@]}" delete --force "$ID" + + "${F[@]}" delete --force "$ID"
 }
 
+# With a stand-in for CRIU, of whose calls none fails.
+@test "checkpoint" {
+	container
+	bundle_args sleep 1000
+	mkdir "$TEST_DIR/fake" "$TEST_DIR/criu.d"
+	install -m 755 "$ROOT/tests/fake_criu.py" "$TEST_DIR/fake/criu"
+	echo works >"$TEST_DIR/criu.d/mode"
+	cat >"$TEST_DIR/goes-on" <<-SH
+		[ -e images/fence.json ] || ${F[*]} state "$ID" | grep -q running || { echo 'neither saved nor running' && exit 1; }
+		rm -rf images
+		${F[*]} delete --force "$ID"
+	SH
+	PATH=$TEST_DIR/fake:$PATH FAKE_CRIU=$TEST_DIR/criu.d drill 12 "${F[@]}" run --detach --bundle "$BUNDLE" "$ID" + \
+		"${F[@]}" checkpoint --image-path images "$ID" + + sh "$TEST_DIR/goes-on"
+}
+
 # door_cleaner: deletes what is left when the watcher, if there is one, has done its work: nobody knows the container's name.
 door_cleaner() {
 	cat >"$TEST_DIR/clean" <<-SH
