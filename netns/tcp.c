@@ -180,7 +180,8 @@ void flow_abort(struct tcp_flow *flow)
 
 void flow_reset(struct tcp_flow *flow)
 {
-	flow_send_control(flow, TCP_RST | TCP_ACK);
+	if (flow->state != TCP_SPLICED) /* else the kernel does, by its own socket */
+		flow_send_control(flow, TCP_RST | TCP_ACK);
 	flow_abort(flow);
 }
 
@@ -332,12 +333,7 @@ static void refuse(struct tcp_flow *flow, int error_number)
 
 static void first_words_are_late(void *data)
 {
-	struct tcp_flow *flow = data;
-
-	if (flow->state == TCP_SPLICED)
-		flow_abort(flow);
-	else
-		flow_reset(flow);
+	flow_reset(data);
 }
 
 static void dialled(void *data, int fd, int error_number, struct flow_record *record)

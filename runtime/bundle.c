@@ -40,6 +40,28 @@ int bundle_open(const char *path, struct error *err)
 	return steal_fd(&fd);
 }
 
+int bundle_read_file(
+	struct arena *arena, const char *path, const char **text, size_t *length, struct error *err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat status;
+	char *bytes;
+	ssize_t n;
+
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set(err, errno, "cannot open %s", path);
+	bytes = arena_alloc(arena, (size_t)status.st_size + 1);
+	for (*length = 0; *length < (size_t)status.st_size; *length += (size_t)n) {
+		n = read(fd, bytes + *length, (size_t)status.st_size - *length);
+		if (n < 0)
+			return error_set(err, errno, "cannot read %s", path);
+		if (n == 0)
+			break;
+	}
+	*text = bytes;
+	return 0;
+}
+
 int bundle_write_file(int directory_fd, const char *path, const char *content, size_t length, mode_t mode,
 	struct error *err)
 {

@@ -1,10 +1,14 @@
-/* Writing a bundle to disk: config.json, network.json and the entries that the compiler asks for.
+/* A bundle on disk: reading its config.json, and writing that, network.json and the entries that the compiler asks for.
  *
- * All below one directory fd, nothing followed, nothing overwritten: a bundle is made in an empty directory that is ours.
+ * What is written is all below one directory fd, nothing followed, nothing overwritten: a bundle is made in an empty directory that is ours.
  */
 #pragma once
 
 #include "spec/compile.h"
+
+/* The whole file; *text lives in the arena and ends with nothing. */
+int bundle_read_file(
+	struct arena *arena, const char *path, const char **text, size_t *length, struct error *err);
 
 /* Makes `path` (or takes an empty directory that is there) and returns its fd, or -1. */
 int bundle_open(const char *path, struct error *err);

@@ -58,28 +58,6 @@ void creation_end(struct creation *creation)
 
 /* ---- what is asked for ---- */
 
-static int read_text(
-	const char *path, struct arena *arena, const char **text, size_t *length, struct error *err)
-{
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat status;
-	char *bytes;
-	ssize_t n;
-
-	if (fd < 0 || fstat(fd, &status) < 0)
-		return error_set(err, errno, "cannot open %s", path);
-	bytes = arena_alloc(arena, (size_t)status.st_size + 1);
-	for (*length = 0; *length < (size_t)status.st_size; *length += (size_t)n) {
-		n = read(fd, bytes + *length, (size_t)status.st_size - *length);
-		if (n < 0)
-			return error_set(err, errno, "cannot read %s", path);
-		if (n == 0)
-			break;
-	}
-	*text = bytes;
-	return 0;
-}
-
 static int load_bundle(struct creation *creation, struct error *err)
 {
 	const char *bundle = creation->options->bundle ? creation->options->bundle : ".";
@@ -93,7 +71,8 @@ static int load_bundle(struct creation *creation, struct error *err)
 	path = creation->options->config ? creation->options->config : "config.json";
 	if (path[0] != '/')
 		path = arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
-	if (read_text(path, creation->arena, &creation->config_text, &creation->config_length, err) < 0)
+	if (bundle_read_file(creation->arena, path, &creation->config_text, &creation->config_length, err) <
+		0)
 		return -1;
 	if (json_parse(creation->arena, creation->config_text, creation->config_length, path, JSON_STRICT,
 		    &tree, err) < 0)
