@@ -217,6 +217,7 @@ static int put_properties(struct dbus_body *body, struct cgroup *cgroup,
 		systemd_put_bool(body, true_properties[i], true);
 	systemd_put_pid(body, "PIDs", placeholder);
 	if (systemd_put_resources(body, cgroup, resources, err) < 0 ||
+		systemd_put_devices(body, cgroup, resources, err) < 0 ||
 		systemd_put_annotations(body, annotations, err) < 0)
 		return -1;
 	dbus_end_array(body, 8, list);

@@ -130,7 +130,7 @@ static bool rule_covers(const struct device_rule *wide, const struct device_rule
 	return covers(wide->major, narrow->major) && covers(wide->minor, narrow->minor);
 }
 
-static bool rules_overlap(const struct device_rule *a, const struct device_rule *b)
+bool device_rules_overlap(const struct device_rule *a, const struct device_rule *b)
 {
 	return a->type == b->type && (a->access & b->access) &&
 	       (covers(a->major, b->major) || covers(b->major, a->major)) &&
@@ -145,7 +145,7 @@ static int flatten_pair(struct arena *arena, const struct device_rule *later,
 	struct device_rule *rule;
 
 	/* Permission to make nodes alone opens nothing, and the default one for all nodes cannot be cut. */
-	if (!rules_overlap(later, earlier) || earlier->access == DEVICE_MKNOD)
+	if (!device_rules_overlap(later, earlier) || earlier->access == DEVICE_MKNOD)
 		return 0;
 	if (!rule_covers(later, earlier))
 		return error_set(err, 0,

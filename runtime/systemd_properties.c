@@ -3,7 +3,9 @@
 #include "runtime/systemd_properties.h"
 
 #include "runtime/device_rules.h"
+#include "spec/cleanup.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- one property ---- */
@@ -201,6 +203,91 @@ static int put_unified(struct dbus_body *body, const struct string_map *unified,
 			put_set(body, "AllowedMemoryNodes", pair->value, "unified", err) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+/* ---- devices, of v1 ---- */
+
+/* "char-pts", as systemd calls a whole major number: the name that /proc/devices has for it. NULL: no driver has it. */
+static const char *device_group(struct arena *arena, char type, int64_t major)
+{
+	_cleanup_fclose_ FILE *file = fopen("/proc/devices", "re");
+	const char *kind = type == 'b' ? "block" : "char";
+	char line[128], name[128];
+	bool wanted = false;
+	long number;
+
+	while (file && fgets(line, sizeof(line), file)) {
+		if (strchr(line, ':'))
+			wanted = (strncmp(line, "Block", strlen("Block")) == 0) == (type == 'b');
+		else if (wanted && sscanf(line, "%ld %127s", &number, name) == 2 && number == major)
+			return arena_printf(arena, "%s-%s", kind, name);
+	}
+	return NULL;
+}
+
+static const char *device_specifier(struct arena *arena, const struct device_rule *rule)
+{
+	const char *kind = rule->type == 'b' ? "block" : "char";
+
+	if (rule->major < 0)
+		return rule->minor < 0 ? arena_printf(arena, "%s-*", kind) : NULL;
+	if (rule->minor < 0)
+		return device_group(arena, rule->type, rule->major);
+	return arena_printf(arena, "/dev/%s/%lld:%lld", kind, (long long)rule->major, (long long)rule->minor);
+}
+
+static bool is_denied_later(const struct device_rules *rules, size_t index)
+{
+	for (size_t i = index + 1; i < rules->count; i++)
+		if (!rules->items[i].allow && device_rules_overlap(&rules->items[i], &rules->items[index]))
+			return true;
+	return false;
+}
+
+static void put_device(struct dbus_body *body, const char *specifier, unsigned int access)
+{
+	const char *text = arena_printf(body->arena, "%s%s%s", access & DEVICE_READ ? "r" : "",
+		access & DEVICE_WRITE ? "w" : "", access & DEVICE_MKNOD ? "m" : "");
+
+	dbus_put_struct(body);
+	dbus_put_string(body, specifier);
+	dbus_put_string(body, text);
+}
+
+static void put_allowed(struct dbus_body *body, const struct device_rules *rules)
+{
+	size_t list;
+
+	begin(body, "DeviceAllow", "a(ss)");
+	list = dbus_begin_array(body, 8);
+	for (size_t i = 0; i < rules->count; i++) {
+		const struct device_rule *rule = &rules->items[i];
+		const char *specifier = rule->allow && !is_denied_later(rules, i)
+						? device_specifier(body->arena, rule)
+						: NULL;
+
+		if (specifier)
+			put_device(body, specifier, rule->access);
+	}
+	dbus_end_array(body, 8, list);
+}
+
+/* v1 has one list, and systemd writes its own when it looks after the unit again: without this, one that allows everything. What it
+ * cannot say (exceptions to what is allowed) it is told to deny. */
+int systemd_put_devices(struct dbus_body *body, const struct cgroup *cgroup,
+	const struct oci_resources *resources, struct error *err)
+{
+	struct device_rules rules;
+
+	if (cgroup->unified)
+		return 0;
+	if (device_rules_make(body->arena, resources, &rules, err) < 0)
+		return -1;
+	systemd_put_string(
+		body, "DevicePolicy", rules.items[0].allow && rules.count == 1 ? "auto" : "strict");
+	if (!rules.items[0].allow)
+		put_allowed(body, &rules);
 	return 0;
 }
 

@@ -13,5 +13,9 @@ void systemd_put_pid(struct dbus_body *body, const char *name, pid_t pid); /* a 
 int systemd_put_resources(struct dbus_body *body, struct cgroup *cgroup,
 	const struct oci_resources *resources, struct error *err);
 
+/* linux.resources.devices: nothing on v2, where the cgroup has a program of ours. `resources` may be NULL. */
+int systemd_put_devices(struct dbus_body *body, const struct cgroup *cgroup,
+	const struct oci_resources *resources, struct error *err);
+
 /* org.systemd.property.NAME: VALUE, VALUE in the notation of GVariant. */
 int systemd_put_annotations(struct dbus_body *body, const struct string_map *annotations, struct error *err);

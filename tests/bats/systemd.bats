@@ -169,13 +169,24 @@ pid_of() {
 @test "devices stay denied after systemd was reloaded" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	create '.linux.resources.devices = [{"allow": false, "access": "rwm"}] |
-		.process.capabilities |= map_values(. + ["CAP_MKNOD"])'
+		.process.capabilities |= map_values(. + ["CAP_MKNOD", "CAP_SYSLOG"])'
 	fence --root "$STATE" start "$ID"
 	systemctl daemon-reload
 	systemctl set-property --runtime "$SCOPE" TasksMax=40
 	runs fence --root "$STATE" exec "$ID" sh -c 'cd /tmp; mknod full c 1 7; mknod kmsg c 1 11
 		(exec 3<full) && echo full; (exec 3<kmsg) 2>/dev/null || echo denied'
 	is $'full\ndenied'
+	# Where systemd has a list of its own, it is told.
+	[ -e /sys/fs/cgroup/cgroup.controllers ] || shows DevicePolicy strict
+	remove
+	create '.linux.resources.devices = [{"allow": true, "access": "rwm"}] |
+		.process.capabilities |= map_values(. + ["CAP_MKNOD", "CAP_SYSLOG"])'
+	fence --root "$STATE" start "$ID"
+	[ -e /sys/fs/cgroup/cgroup.controllers ] || shows DevicePolicy auto
+	systemctl daemon-reload
+	systemctl set-property --runtime "$SCOPE" TasksMax=41
+	runs fence --root "$STATE" exec "$ID" sh -c 'mknod /tmp/kmsg c 1 11; (exec 3</tmp/kmsg) && echo open'
+	is open
 }
 
 @test "properties by annotation" {
