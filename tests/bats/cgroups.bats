@@ -126,8 +126,8 @@ teardown() {
 	create '.linux.cgroupsPath = "/'"$ID"'/inner/most"'
 	[ -n "$(cat "$CGROUP/cpuset/$ID/inner/most/cpuset.cpus")" ]
 	remove
-	find "$CGROUP" -depth -type d -name inner -path "*/$ID/inner" -exec rmdir {} \;
-	find "$CGROUP" -depth -type d -name "$ID" -exec rmdir {} \;
+	find "$CGROUP" -ignore_readdir_race -depth -type d -name inner -path "*/$ID/inner" -exec rmdir {} \;
+	find "$CGROUP" -ignore_readdir_race -depth -type d -name "$ID" -exec rmdir {} \;
 }
 
 @test "CPU" {
@@ -294,7 +294,7 @@ opens() {
 	[ "$(find "$CGROUP" -type d -path "*/$name/deep" | wc -l)" -ge 1 ]
 	remove
 	[ -z "$(find "$CGROUP" -type d -path "*/$name/deep")" ]
-	find "$CGROUP" -depth -type d -name "$name" -exec rmdir {} +
+	find "$CGROUP" -ignore_readdir_race -depth -type d -name "$name" -exec rmdir {} +
 }
 
 @test "what cannot be limited is an error that names it, and leaves nothing" {
