@@ -362,6 +362,7 @@ hook_filter() {
 		! wait "$pid"
 		runs cat "$TEST_DIR/start.log"
 		has 'was killed before it executed its program'
+		wait_until eval '[ "$(status_of "$ID")" = stopped ]'
 		runs oci delete "$ID"
 	done
 	# …and at the call itself. A program that has ended long since is another matter.
