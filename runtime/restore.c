@@ -305,11 +305,7 @@ static int check_process(struct restore *restore, struct error *err)
 		return error_set(err, 0, "CRIU did not say what process it has restored");
 	if (creation->foreground)
 		supervise_begin();
-	/* Made by CRIU, so that clocks go on from where they were. */
-	if (!namespaces_shared(NAMESPACE_TIME, creation->child.pid))
-		creation->state.time_namespace = (struct optional_bool){ true, true };
-	creation->state.restoring = (struct optional_bool){ false, false };
-	restore->checked = make_safe(restore, err) == 0 && creation_write_down_pid(creation, err) == 0;
+	restore->checked = make_safe(restore, err) == 0;
 	if (restore->checked)
 		return 0;
 	pidfd_send_signal(creation->child.pidfd, SIGKILL, NULL, 0);
@@ -353,6 +349,16 @@ static int converse(struct restore *restore, struct error *err)
 	return result;
 }
 
+/* Not before CRIU has ended: until then whoever removes the container has to kill that too. */
+static int write_down_end(struct creation *creation, struct error *err)
+{
+	/* Made by CRIU, so that clocks go on from where they were. */
+	if (!namespaces_shared(NAMESPACE_TIME, creation->child.pid))
+		creation->state.time_namespace = (struct optional_bool){ true, true };
+	creation->state.restoring = (struct optional_bool){ false, false };
+	return creation_write_down_pid(creation, err);
+}
+
 /* What comes back wrong has to be killed before it runs, all of it at once. */
 static int check_killable(const struct creation *creation, struct error *err)
 {
@@ -379,7 +385,7 @@ static int make(struct creation *creation, void *data, struct error *err)
 		describe(restore, err) < 0)
 		return -1;
 	launch_give_streams(creation->config->process->user);
-	if (converse(restore, err) < 0)
+	if (converse(restore, err) < 0 || write_down_end(creation, err) < 0)
 		return -1;
 	if (creation->config->process->terminal.value && !restore->has_terminal)
 		return error_set(err, 0, "process.terminal is true, but the checkpoint has no terminal");
