@@ -577,8 +577,8 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 		for signal in TERM INT HUP USR1; do
 			on_host "${AS[@]}" "$FENCE" -- sh -c 'trap "echo got $1; exit 5" "$1"; echo up; while :; do sleep 0.05; done' sh "$signal"
 			rm -f "$TEST_DIR/signal.log"
-			# bash starts background jobs with SIGINT ignored; env undoes that.
-			env --default-signal=INT "${command[@]}" >"$TEST_DIR/signal.log" 2>&1 3>&- &
+			# bash starts background jobs with SIGINT ignored, nohup all with SIGHUP: no shell could trap it.
+			env --default-signal=INT,HUP "${command[@]}" >"$TEST_DIR/signal.log" 2>&1 3>&- &
 			pid=$!
 			wait_until grep -qs up "$TEST_DIR/signal.log"
 			kill -s "$signal" "$pid"

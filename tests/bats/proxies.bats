@@ -179,6 +179,7 @@ start_own_proxy() {
 		    if "one" in modes: run(c)
 		    else: threading.Thread(target=run, args=(c,), daemon=True).start()
 	PY
+	rm -f "$TEST_DIR/own.log" # of one before it, which says "serving", too
 	start own /usr/bin/python3 "$TEST_DIR/own.py" "$@"
 	OWN_PROXY=$STARTED
 	wait_until grep -q serving "$TEST_DIR/own.log"
