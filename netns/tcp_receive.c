@@ -233,6 +233,7 @@ static bool take_fin(struct tcp_flow *flow)
 	if (sequence_after(flow->rcv_nxt, flow->rcv_adv))
 		flow->rcv_adv = flow->rcv_nxt;
 	flow->fin_received = true;
+	reorder_forget(flow); /* nothing comes after the end */
 	flow->lingers = flow->fin_sent;
 	flow->fin_due = true;
 	return true;
