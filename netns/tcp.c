@@ -55,11 +55,6 @@ struct tunnel *tcp_tunnel(const struct tcp *tcp)
 	return tcp->tunnel;
 }
 
-bool tcp_peeks_by_offset(const struct tcp *tcp)
-{
-	return tcp->peeks_by_offset;
-}
-
 struct tcp *tcp_new(struct loop *loop, struct dialer *dialer, struct dns *dns, struct names *names,
 	struct flows *record, size_t flows_max, struct error *err)
 {
@@ -310,7 +305,8 @@ static int adopt(struct tcp_flow *flow, int fd)
 	int offset = 0;
 
 	flow->plain_socket = socket_is_unix(fd);
-	if (flow->plain_socket || flow->tcp->peeks_by_offset)
+	flow->peeks_by_offset = flow->plain_socket || flow->tcp->peeks_by_offset;
+	if (flow->peeks_by_offset)
 		setsockopt(fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
 	if (flow->upstream.index)
 		return 0;

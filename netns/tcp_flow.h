@@ -59,7 +59,8 @@ struct tcp_flow {
 	bool lingers : 1;      /* the last word will be an ACK, which may be lost */
 	bool holds_name : 1;   /* `server` is a stand-in address */
 	bool sack_permitted : 1;
-	bool plain_socket : 1; /* not TCP: the DNS stream, or a proxy's Unix socket */
+	bool plain_socket : 1;	  /* not TCP: the DNS stream, or a proxy's Unix socket */
+	bool peeks_by_offset : 1; /* SO_PEEK_OFF works on it */
 };
 
 enum {
@@ -79,7 +80,6 @@ static inline uint32_t flow_in_flight(const struct tcp_flow *flow)
 
 struct loop *tcp_loop(const struct tcp *tcp);
 struct tunnel *tcp_tunnel(const struct tcp *tcp);
-bool tcp_peeks_by_offset(const struct tcp *tcp); /* SO_PEEK_OFF works for TCP: Linux 6.9 */
 
 struct tcp_flow *tcp_find(struct tcp *tcp, const struct endpoint *client, const struct endpoint *server);
 void flow_is_spliced(struct tcp_flow *flow);

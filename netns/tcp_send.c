@@ -93,11 +93,6 @@ bool tcp_can_peek_by_offset(void)
 	return can;
 }
 
-static bool by_offset(const struct tcp_flow *flow)
-{
-	return flow->plain_socket || tcp_peeks_by_offset(flow->tcp);
-}
-
 /* Peeks behind `offset` bytes that were seen before, by copying those, too. */
 static ssize_t peek_and_discard(struct tcp_flow *flow, uint32_t offset, void *buffer, size_t length)
 {
@@ -127,7 +122,7 @@ static ssize_t peek_and_discard(struct tcp_flow *flow, uint32_t offset, void *bu
 /* What follows the last byte sent. 0: upstream has ended. */
 static ssize_t peek_next(struct tcp_flow *flow, void *buffer, size_t length)
 {
-	if (by_offset(flow))
+	if (flow->peeks_by_offset)
 		return recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);
 	return peek_and_discard(flow, flow_in_flight(flow), buffer, length);
 }
@@ -138,7 +133,7 @@ static ssize_t peek_first(struct tcp_flow *flow, void *buffer, size_t length, ui
 	int offset = 0;
 	ssize_t received;
 
-	if (!by_offset(flow))
+	if (!flow->peeks_by_offset)
 		return recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);
 	setsockopt(flow->upstream.fd, SOL_SOCKET, SO_PEEK_OFF, &offset, sizeof(offset));
 	received = recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);

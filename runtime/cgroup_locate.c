@@ -4,6 +4,7 @@
  */
 #include "runtime/cgroup_internal.h"
 #include "runtime/mountinfo.h"
+#include "runtime/proc_file.h"
 #include "runtime/cgroup_systemd.h"
 
 #include <fcntl.h>
@@ -38,34 +39,14 @@ bool cgroup_list_has(const char *list, const char *word)
 	return false;
 }
 
-/* Files of /proc have no size. */
-static char *read_proc(struct arena *arena, const char *path, struct error *err)
-{
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
-	ssize_t length;
-
-	if (!file)
-		goto failed;
-	errno = 0;
-	length = getdelim(&text, &size, '\0', file);
-	if (length < 0 && errno)
-		goto failed;
-	return arena_strndup(arena, text, length < 0 ? 0 : length);
-failed:
-	error_set(err, errno, "cannot read %s", path);
-	return NULL;
-}
-
 /* "4:memory:/path" per line; the v2 one is "0::/path". */
 static int read_memberships(
 	struct arena *arena, const char *file, struct memberships *memberships, struct error *err)
 {
-	char *text = read_proc(arena, file, err), *line;
+	char *text = proc_file_read(arena, file), *line;
 
 	if (!text)
-		return -1;
+		return error_set(err, errno, "cannot read %s", file);
 	while ((line = strsep(&text, "\n"))) {
 		struct membership *membership;
 		char *controllers;
@@ -104,10 +85,11 @@ static void match_mount(
 /* "31 23 0:28 ROOT MOUNT_POINT options optional… - TYPE SOURCE SUPER_OPTIONS" */
 static int find_mounts(struct arena *arena, struct memberships *memberships, struct error *err)
 {
-	char *text = read_proc(arena, "/proc/self/mountinfo", err), *line;
+	static const char file[] = "/proc/self/mountinfo";
+	char *text = proc_file_read(arena, file), *line;
 
 	if (!text)
-		return -1;
+		return error_set(err, errno, "cannot read %s", file);
 	while ((line = strsep(&text, "\n"))) {
 		char *separator = strstr(line, " - cgroup"), *type, *root, *mount_point;
 

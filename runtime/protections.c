@@ -8,6 +8,7 @@
 #include "runtime/mount.h"
 #include "runtime/mountinfo.h"
 #include "runtime/path.h"
+#include "runtime/proc_file.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
@@ -27,20 +28,12 @@ static const char *const thread_files[] = { "limits", "oom_score_adj" };
 /* Without the newline at its end. NULL with errno. */
 static char *read_all(struct arena *arena, const char *path)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
-	_cleanup_free_ char *text = NULL;
-	size_t size = 0;
-	ssize_t length;
+	char *text = proc_file_read(arena, path);
+	size_t length = text ? strlen(text) : 0;
 
-	if (!file)
-		return NULL;
-	errno = 0;
-	length = getdelim(&text, &size, '\0', file);
-	if (length < 0)
-		return errno ? NULL : arena_strdup(arena, "");
-	if (length > 0 && text[length - 1] == '\n')
+	if (length && text[length - 1] == '\n')
 		text[length - 1] = '\0';
-	return arena_strdup(arena, text);
+	return text;
 }
 
 static bool is_wanted(const char *name)

@@ -489,7 +489,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	world.kind = *data++;
 	size--;
-	world.epoll = epoll_create1(0);
+	world.epoll = epoll_create1(EPOLL_CLOEXEC);
 	world.server = -1;
 	world.flows = flows_new(NULL, -1);
 	world.tcp = tcp_new(NULL, NULL, NULL, NULL, world.flows, 8, &error);
