@@ -15,7 +15,7 @@ setup() {
 # From now on `criu` is a real one.
 use_criu() {
 	local criu=${CRIU:-$(PATH=$REAL_PATH command -v criu)} why
-	[ -n "$criu" ] || skip 'there is no criu here'
+	[ -n "$criu" ] || skip 'this distribution has no CRIU'
 	mkdir -p "$TEST_DIR/real"
 	ln -sf "$(realpath "$criu")" "$TEST_DIR/real/criu"
 	PATH=$TEST_DIR/real:$REAL_PATH
