@@ -47,19 +47,6 @@ static int map_source(void *data, size_t index, int fd, struct error *err)
 	return handshake_expect(change->theirs, MESSAGE_SOURCE_MAPPED, &incoming, err);
 }
 
-static int add_one(struct rootfs_context *rootfs, struct mount_request *request, struct error *err)
-{
-	_cleanup_close_ int writable = -1;
-
-	if (mount_request_perform(rootfs, request, err) < 0)
-		return -1;
-	writable = request->later_fd;
-	if (writable >= 0 && mount_restrict(writable, MOUNT_ATTR_RDONLY) < 0)
-		return error_set(err, errno, "mounts[%zu]: cannot make %s read-only", request->index,
-			request->destination);
-	return 0;
-}
-
 /* By the name in its directory, which no link can lead elsewhere. (umount2(2) takes no fd; a place where something is mounted cannot be
  * renamed.) */
 static int remove_one(const struct rootfs_context *rootfs, size_t index, struct error *err)
@@ -79,6 +66,28 @@ static int remove_one(const struct rootfs_context *rootfs, size_t index, struct 
 	return 0;
 }
 
+/* `count` of them from `first` on, the last one first, since one may lie in another. */
+static void take_back(const struct rootfs_context *rootfs, size_t first, size_t count, struct error *err)
+{
+	while (count-- > 0)
+		if (remove_one(rootfs, first + count, NULL) < 0)
+			error_wrap(err, "mounts[%zu] was added, and cannot be taken back", first + count);
+}
+
+static int add_one(struct rootfs_context *rootfs, struct mount_request *request, struct error *err)
+{
+	_cleanup_close_ int writable = -1;
+
+	if (mount_request_perform(rootfs, request, err) < 0)
+		return -1;
+	writable = request->later_fd;
+	if (writable < 0 || mount_restrict(writable, MOUNT_ATTR_RDONLY) == 0)
+		return 0;
+	error_set(err, errno, "mounts[%zu]: cannot make %s read-only", request->index, request->destination);
+	take_back(rootfs, request->index, 1, err);
+	return -1;
+}
+
 static int change_mounts(struct change *change, struct error *err)
 {
 	struct rootfs_context *rootfs = &change->rootfs;
@@ -87,10 +96,15 @@ static int change_mounts(struct change *change, struct error *err)
 	if (rootfs->root_fd < 0)
 		return error_set(err, errno, "cannot open the container's root");
 	umask(0);
-	for (size_t i = 0; i < rootfs->config->mounts.count; i++)
-		if ((change->options->remove ? remove_one(rootfs, i, err)
-					     : add_one(rootfs, &rootfs->requests[i], err)) < 0)
+	for (size_t i = 0; i < rootfs->config->mounts.count; i++) {
+		if (change->options->remove) {
+			if (remove_one(rootfs, i, err) < 0)
+				return -1;
+		} else if (add_one(rootfs, &rootfs->requests[i], err) < 0) {
+			take_back(rootfs, 0, i, err);
 			return -1;
+		}
+	}
 	return 0;
 }
 

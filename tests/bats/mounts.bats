@@ -636,6 +636,12 @@ in_container() {
 		fails with_mounts add "${pair%|*}"
 		has "${pair##*|}"
 	done
+	fails with_mounts add '[{"destination": "/first", "type": "tmpfs", "source": "tmpfs"},
+		{"destination": "/first/in", "type": "tmpfs", "source": "tmpfs"},
+		{"destination": "/x", "type": "tmpfs", "source": "tmpfs", "options": ["size=many"]}]'
+	has 'mounts[2]'
+	capture in_container grep -c first /proc/mounts
+	is 0
 	fails fence --root "$STATE" mounts shuffle "$ID" "$TEST_DIR/mounts.json"
 	has 'neither add nor remove'
 	runs fence --root "$STATE" kill "$ID" KILL
