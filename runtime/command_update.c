@@ -1,5 +1,6 @@
 /* update: limits from a file (resources, as in config.json) or from options. */
 #include "runtime/command.h"
+#include "runtime/device_rules.h"
 #include "runtime/resctrl.h"
 #include "runtime/state.h"
 #include "spec/cleanup.h"
@@ -105,6 +106,26 @@ static int update_resctrl(struct arena *arena, const struct state_directory *dir
 		words->memory_bandwidth_schema, err);
 }
 
+/* Engines hand over all that they know of a container's resources: nothing is wrong with devices that are to stay as they are. */
+static int check_devices(struct arena *arena, const struct state_directory *directory,
+	const struct state *state, const struct oci_resources *asked, struct error *err)
+{
+	struct device_rules present, wanted;
+	struct oci_config *config;
+
+	if (!asked->devices.count)
+		return 0;
+	if (state_load_config(arena, directory, state, &config, err) < 0 ||
+		device_rules_make(arena, config->linux->resources, &present, err) < 0 ||
+		device_rules_make(arena, asked, &wanted, err) < 0)
+		return -1;
+	return device_rules_equal(&present, &wanted)
+		       ? 0
+		       : error_set(err, 0,
+				 "linux.resources.devices: cannot be changed while the container runs; leave "
+				 "them out, or as they are in its config.json");
+}
+
 int command_update(struct invocation_context *context)
 {
 	static const char *const container_only[] = { "CONTAINER", NULL };
@@ -130,7 +151,8 @@ int command_update(struct invocation_context *context)
 			&context->err, 0, "the container has no cgroup, so it has no limits to change");
 	result = words.resources ? from_file(context->arena, words.resources, &resources, &context->err)
 				 : from_words(context->arena, &words, &resources, &context->err);
-	if (result < 0 || cgroup_update(cgroup, resources, &context->err) < 0)
+	if (result < 0 || check_devices(context->arena, &directory, state, resources, &context->err) < 0 ||
+		cgroup_update(cgroup, resources, &context->err) < 0)
 		return -1;
 	return update_resctrl(context->arena, &directory, state, &words, &context->err);
 }

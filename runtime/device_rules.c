@@ -130,6 +130,20 @@ static bool rule_covers(const struct device_rule *wide, const struct device_rule
 	return covers(wide->major, narrow->major) && covers(wide->minor, narrow->minor);
 }
 
+bool device_rules_equal(const struct device_rules *a, const struct device_rules *b)
+{
+	if (a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++) {
+		const struct device_rule *one = &a->items[i], *other = &b->items[i];
+
+		if (one->allow != other->allow || one->type != other->type || one->major != other->major ||
+			one->minor != other->minor || one->access != other->access)
+			return false;
+	}
+	return true;
+}
+
 bool device_rules_overlap(const struct device_rule *a, const struct device_rule *b)
 {
 	return a->type == b->type && (a->access & b->access) &&

@@ -29,6 +29,9 @@ struct device_rules {
 int device_rules_make(struct arena *arena, const struct oci_resources *resources, struct device_rules *rules,
 	struct error *err);
 
+/* The same rules in the same order. */
+bool device_rules_equal(const struct device_rules *a, const struct device_rules *b);
+
 bool device_rules_overlap(const struct device_rule *a, const struct device_rule *b);
 
 /* For v1, whose list of exceptions knows no order: the same rules such that writing them one after the other has that

@@ -222,7 +222,7 @@ opens() {
 }
 
 @test "update changes the limits that it names" {
-	create '.linux.resources = { memory: { limit: 67108864 }, pids: { limit: 100 } }'
+	create '.linux.resources = { memory: { limit: 67108864 }, pids: { limit: 100 }, devices: [{ allow: false, access: "rwm" }] }'
 	fence --root "$STATE" update --memory 33554432 "$ID"
 	holds memory memory.limit_in_bytes memory.max 33554432
 	holds pids pids.max pids.max 100
@@ -231,6 +231,14 @@ opens() {
 	fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"
 	holds pids pids.max pids.max 50
 	holds memory memory.limit_in_bytes memory.max 33554432
+	# Engines repeat what they know: devices may be among it, but as they are.
+	echo '{"pids": {"limit": 60}, "devices": [{"allow": false, "access": "rwm"}]}' >"$TEST_DIR/resources.json"
+	runs fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"
+	holds pids pids.max pids.max 60
+	echo '{"pids": {"limit": 70}, "devices": [{"allow": true, "access": "rwm"}]}' >"$TEST_DIR/resources.json"
+	fails fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"
+	has 'linux.resources.devices'
+	holds pids pids.max pids.max 60
 }
 
 @test "pause stops every process, resume lets them go on, a paused one can be deleted" {
