@@ -82,8 +82,8 @@ static const struct conditional_rule conditional_rules[] = {
 	/* On 32-bit x86 socket() is also a call whose arguments no filter can see. */
 	WHEN("socketcall", { 0, EQUAL_32, 1, 0 }),
 	UNIX_SOCKETS("socket", { 0, EQUAL_32, AF_UNIX, 0 }),
-	/* A pair is harmless, but a datagram socket of a pair can be connected to something else. */
-	UNIX_SOCKETS("socketpair", { 1, MASKED, SOCK_DGRAM, 0xf }),
+	/* A pair is harmless, but a datagram socket of a pair can be connected to something else. SOCK_RAW, 3, is one by another name. */
+	UNIX_SOCKETS("socketpair", { 1, MASKED, SOCK_DGRAM, 0xe }),
 	UNIX_SOCKETS("socketcall", { 0, EQUAL_32, 8, 0 }),
 };
 

@@ -358,6 +358,7 @@ try_python() {
 		fails try_python "$connect"
 		runs try_python 'import socket; a, b = socket.socketpair(); a.send(b"x"); print(b.recv(1))'
 		fails try_python 'import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)'
+		fails try_python 'import socket; socket.socketpair(socket.AF_UNIX, socket.SOCK_RAW)' # a datagram socket, too
 		policy "{ \"network\": { \"allowUnixSockets\": [\"$WORK/s\"] } }"
 		runs try_python "$connect"
 		policy '{ "network": { "allowAllUnixSockets": true } }'
