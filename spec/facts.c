@@ -331,6 +331,56 @@ static void gather_builtin(
 	}
 }
 
+/* The proxy's password is not for the command. */
+static void hide_password(struct gatherer *gatherer, const struct policy *policy)
+{
+	const struct policy_network *network = policy->network;
+	bool has_password = network->proxy_url && strchr(network->proxy_url, '@');
+
+	for (size_t i = 0; i < network->fallback_proxies.count; i++)
+		has_password = has_password || strchr(network->fallback_proxies.items[i], '@');
+	if (has_password)
+		gather_builtin(gatherer, policy->files.items, policy->files.count,
+			&gatherer->facts->final_deny_read);
+}
+
+/* A pattern that begins like this is found again, wherever in the working directory it is moved. */
+static bool is_found_anywhere(const struct path_fact *fact)
+{
+	return fact->rule && strncmp(fact->rule, "**/", 3) == 0;
+}
+
+/* The directories that lead to what is denied. Moved away, they would take it along: their place could be filled anew, and the next
+ * run would look for it there. */
+static void pin_ways(struct gatherer *gatherer, const struct path_facts *denied, struct string_list *pinned)
+{
+	struct facts *facts = gatherer->facts;
+
+	for (size_t i = 0; i < denied->count; i++) {
+		const char *path = denied->items[i].path, *slash;
+
+		while (!is_found_anywhere(&denied->items[i]) && (slash = strrchr(path, '/')) != path) {
+			path = arena_strndup(gatherer->arena, path, (size_t)(slash - path));
+			if (!is_within_any(&facts->allow_write, path) || string_list_has(pinned, path))
+				break;
+			string_list_add(gatherer->arena, pinned, path);
+			resolve_path(gatherer, path, true, facts_add(gatherer, &facts->pinned));
+		}
+	}
+}
+
+static void pin_all_ways(struct gatherer *gatherer)
+{
+	const struct facts *facts = gatherer->facts;
+	const struct path_facts *const lists[] = { &facts->deny_read, &facts->deny_write,
+		&facts->final_deny_read, &facts->final_deny_write, &facts->secrets, &facts->sensitive,
+		&facts->protected };
+	struct string_list pinned = { 0 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		pin_ways(gatherer, lists[i], &pinned);
+}
+
 static void gather_place(struct gatherer *gatherer, const struct invocation *invocation)
 {
 	struct facts *facts = gatherer->facts;
@@ -372,6 +422,8 @@ int facts_gather(struct arena *arena, const struct policy *policy, const struct 
 			note_fault(&gatherer, errno, system_secrets[i]);
 	gather_protected(&gatherer, policy);
 	gather_denied_programs(&gatherer, policy, &invocation->env);
+	hide_password(&gatherer, policy);
+	pin_all_ways(&gatherer);
 	resolve_path(&gatherer, "/etc/resolv.conf", true, &facts->resolv_conf);
 	facts->tun = access("/dev/net/tun", R_OK | W_OK) == 0;
 	return gatherer.failed ? -1 : 0;

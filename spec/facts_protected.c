@@ -238,15 +238,6 @@ static void protect_modules(
 	}
 }
 
-/* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. */
-static bool is_within_any(const struct path_facts *list, const char *path)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (path_is_within(path, list->items[i].path))
-			return true;
-	return false;
-}
-
 static void note_repository(struct gatherer *gatherer, const char *directory, const char *repository)
 {
 	struct facts *facts = gatherer->facts;
@@ -263,6 +254,7 @@ static void note_repository(struct gatherer *gatherer, const char *directory, co
 		directory, fact.path);
 }
 
+/* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. */
 static void protect_git_file(
 	struct gatherer *gatherer, const char *file, const char *directory, bool allow_config)
 {
@@ -350,21 +342,7 @@ struct search {
 	bool allow_config;
 	bool project; /* the working directory: its .env files are masked, too */
 	unsigned int depth;
-	const char *root;
 };
-
-/* A submodule, or a repository in the project: moved away, it could be replaced by one whose configuration is not protected, and git
- * looks into a submodule by itself. */
-static void pin_way(const struct search *search, const char *directory)
-{
-	struct gatherer *gatherer = search->gatherer;
-
-	while (strlen(directory) > strlen(search->root)) {
-		pin(gatherer, directory);
-		directory = arena_strndup(
-			gatherer->arena, directory, (size_t)(strrchr(directory, '/') - directory));
-	}
-}
 
 static bool one_of(const char *const *words, size_t count, const char *word)
 {
@@ -381,8 +359,6 @@ static void look_at(const struct search *search, const char *directory, const ch
 
 	if (*name != '.')
 		return;
-	if (depth && strcmp(name, ".git") == 0)
-		pin_way(search, directory);
 	for (size_t i = 0; depth && i < ARRAY_SIZE(protected_names); i++)
 		if (strcmp(protected_names[i].name, name) == 0)
 			protect_name(gatherer, directory, &protected_names[i], search->allow_config, false);
@@ -449,17 +425,19 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		search.project = !cwd_searched && strcmp(root->path, facts->cwd.path) == 0;
 		cwd_searched |= search.project;
 		protect_top(gatherer, root->path, search.allow_config);
-		search.root = root->path;
 		search_directory(&search, root->path, 0);
 	}
 	search.project = true;
 	if (!cwd_searched) {
 		protect_top(gatherer, facts->cwd.path, search.allow_config);
-		search.root = facts->cwd.path;
 		search_directory(&search, facts->cwd.path, 0);
 	}
 	if (facts->home_at.path && is_within_any(&facts->allow_write, facts->home_at.path))
 		protect_top(gatherer, facts->home_at.path, search.allow_config);
+	for (size_t i = 0; i < policy->directories.count; i++)
+		protect(gatherer, policy->directories.items[i], true, true);
+	for (size_t i = 0; i < policy->files.count; i++)
+		protect(gatherer, from(gatherer, facts->cwd.path, policy->files.items[i]), false, false);
 	if (gatherer->entries > ENTRIES_MAX)
 		string_list_note(gatherer->arena, &facts->notes,
 			"the search for protected files ended after %d names: deeper ones can be written",

@@ -26,6 +26,14 @@ bool path_is_within(const char *path, const char *directory)
 	return strncmp(path, directory, length) == 0 && (!path[length] || path[length] == '/');
 }
 
+bool is_within_any(const struct path_facts *list, const char *path)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (path_is_within(path, list->items[i].path))
+			return true;
+	return false;
+}
+
 void note_fault(struct gatherer *gatherer, int number, const char *path)
 {
 	/* The last two are of a network or FUSE file system that is gone. */

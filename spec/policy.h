@@ -91,6 +91,9 @@ struct policy {
 
 	/* What the node denies: nothing below these can be opened again, by whatever policy comes after. */
 	struct string_list final_deny_read, final_deny_write, final_deny_commands;
+
+	/* Where it was read, and the directories in which other runs look for theirs: what it holds back must not change it. */
+	struct string_list files, directories;
 };
 
 /* Reads one policy, strictly; every object is made, so that no pointer is NULL. `name` is for messages. `extends` is left

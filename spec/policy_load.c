@@ -24,6 +24,7 @@ struct loader {
 	struct arena *arena;
 	const struct policy_sources *sources;
 	struct error *err;
+	struct string_list files; /* that were read */
 };
 
 static int load_word(struct loader *loader, const char *word, const char *directory, const struct chain *from,
@@ -101,6 +102,7 @@ static int load_file(
 		return 0;
 	if (fd < 0)
 		return error_set(loader->err, errno, "cannot read the policy %s", path);
+	string_list_add(loader->arena, &loader->files, path);
 	if (parse_file(loader, fd, path, &tree) < 0 ||
 		finish_policy(loader, tree, path, directory_of(loader->arena, path), from, policy) < 0)
 		return -1;
@@ -257,7 +259,8 @@ static int load_users(struct loader *loader, struct policy **policy, struct stri
 int policy_load(struct arena *arena, const struct policy_sources *sources, struct policy **policy,
 	struct string_list *notes, struct error *err)
 {
-	struct loader loader = { arena, sources, err };
+	struct loader loader = { .arena = arena, .sources = sources, .err = err };
+	const char *const directories[] = { sources->config_home, sources->node };
 	struct policy *node = NULL, *users;
 	int has_node = load_node(&loader, &node);
 
@@ -270,6 +273,10 @@ int policy_load(struct arena *arena, const struct policy_sources *sources, struc
 		policy_merge(arena, node, users);
 		*policy = node;
 	}
+	(*policy)->files = loader.files;
+	for (size_t i = 0; i < ARRAY_SIZE(directories); i++)
+		if (directories[i])
+			string_list_add(arena, &(*policy)->directories, directories[i]);
 	return 0;
 }
 
@@ -356,7 +363,7 @@ int policy_load_container(
 	struct arena *arena, const char *node, const char *name, struct policy **policy, struct error *err)
 {
 	const struct policy_sources sources = { .node = node };
-	struct loader loader = { arena, &sources, err };
+	struct loader loader = { .arena = arena, .sources = &sources, .err = err };
 	struct policy *floor = NULL, *named;
 	int has_floor = load_node(&loader, &floor);
 	bool trusted;

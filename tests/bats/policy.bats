@@ -265,6 +265,62 @@ own_mounts() {
 	done
 }
 
+@test "a directory cannot be moved away with what is denied in it, to be made anew or to be read by the next command" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p app/conf/deep lib/.vscode web/one
+		echo original | tee app/conf/fixed lib/.vscode/settings.json >/dev/null
+		echo secret | tee app/conf/deep/key web/one/.env >/dev/null
+		give .
+		policy '{ "filesystem": { "allowWrite": ["."], "denyWrite": ["app/conf/fixed"], "denyRead": ["app/conf/deep/key"] } }'
+		runs fenced sh -c 'mkdir -p a/b/c/d; mv app a/b/c/d; mv app/conf app/aside; mv app/conf/deep x; mv lib x2; mv web a/b/c/d; mv web/one a/b/c/d
+			mkdir -p app/conf lib/.vscode; echo evil >app/conf/fixed; echo evil >lib/.vscode/settings.json; touch app/conf/new; true'
+		[ -e app/conf/new ]
+		[ "$(cat app/conf/fixed lib/.vscode/settings.json)" = $'original\noriginal' ]
+		capture fenced find . -type f -name '[.k]*' -exec cat '{}' +
+		hasnt secret
+	done
+}
+
+@test "a command cannot change the policies that hold it, or those after it, back" {
+	local loose='{ "filesystem": { "allowWrite": ["/"] } }'
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p rules
+		echo '{ "extends": "./base.json", "filesystem": { "allowWrite": ["."] } }' >rules/policy.json
+		echo '{}' >rules/base.json
+		ln -s rules/policy.json link.json
+		give .
+		for name in rules/policy.json rules/base.json link.json; do
+			capture fence --policy link.json -- sh -c 'echo "$2" >"$1"; rm -f "$1"; echo "$2" >new; mv new "$1"; mv rules r; true' sh "$name" "$loose"
+		done
+		[ "$(cat rules/base.json)" = '{}' ]
+		[ "$(jq -r .extends link.json)" = ./base.json ]
+		# The user's own: there, and not there.
+		policy '{ "filesystem": { "allowWrite": ["~"] } }'
+		capture fenced sh -c 'mkdir -p ~/.config/fence; mv ~/.config ~/aside; mkdir -p ~/.config/fence; echo "$1" >~/.config/fence/fence.json; touch ~/new' sh "$loose"
+		absent "$HOME/.config/fence/fence.json"
+		mkdir -p "$HOME/.config/fence/policies"
+		cp "$POLICY" "$HOME/.config/fence/fence.json"
+		give "$HOME"
+		capture fence -- sh -c 'cd ~/.config; echo "$1" >fence/fence.json; echo "$1" >fence/policies/mine.json; mv fence f; mv ../.config ../c; touch ~/new; touch other' sh "$loose"
+		[ "$(cat "$HOME/.config/fence/fence.json")" = "$(cat "$POLICY")" ]
+		absent "$HOME/.config/fence/policies/mine.json"
+		[ -e "$HOME/new" ] && [ -e "$HOME/.config/other" ]
+	done
+}
+
+@test "the proxy's password cannot be read from the policy's file" {
+	for who in $EVERYONE; do
+		become "$who"
+		echo '{ "network": { "proxyUrl": "socks5://me:password@192.0.2.1:1080" } }' >proxy.json
+		echo '{ "extends": "./proxy.json", "filesystem": { "defaultDenyRead": false } }' >open.json
+		give .
+		capture fence --policy open.json -- cat proxy.json
+		has 'Permission denied'
+	done
+}
+
 @test "what a command locks, by taking its own rights to a directory away, stays closed to the next one" {
 	become user
 	git init -q .
