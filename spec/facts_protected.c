@@ -151,10 +151,12 @@ static const char *below(struct gatherer *gatherer, const char *directory, const
 
 /* git */
 
-/* Reads a small file's first line that begins with `prefix`; NULL if there is none. */
+/* Reads a small file's first line that begins with `prefix`; NULL if there is none. A command can have put a FIFO there, for us to wait
+ * at. */
 static const char *read_line(struct gatherer *gatherer, const char *path, const char *prefix)
 {
-	_cleanup_fclose_ FILE *file = fopen(path, "re");
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	_cleanup_fclose_ FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	char line[PATH_MAX + 16];
 	size_t length = strlen(prefix);
 

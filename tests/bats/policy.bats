@@ -337,6 +337,14 @@ own_mounts() {
 	! grep -r evil .git sub
 }
 
+@test "a FIFO that a command left where git has a file does not hold the next one up" {
+	become root
+	policy '{ "filesystem": { "allowWrite": ["."] } }'
+	runs fenced sh -c 'mkdir sub git; echo "gitdir: $PWD/git" >sub/.git; mkfifo git/commondir'
+	AS=(timeout 20)
+	runs fenced true
+}
+
 @test "patterns: ** anywhere, names that look like patterns, everything below a directory" {
 	mkdir -p app/pages deep/x/y/z tree/inner
 	echo secret | tee app/pages/one.key deep/x/y/z/two.key tree/inner/three 'app/[id].tsx' app/i.tsx >/dev/null
