@@ -338,13 +338,26 @@ static bool governs_network(const struct policy *policy)
 	       network->denied_domains.items || network->inbound_ports.items || network->tun;
 }
 
-/* The annotation's value. A name is one of the node's policies or a built-in one. */
+/* Not a built-in one: images have annotations, too, and some of those policies open a way out. */
+static int load_node_policy(struct loader *loader, const char *name, struct policy **policy)
+{
+	const char *path = arena_printf(loader->arena, "%s/policies/%s.json", loader->sources->node, name);
+	int loaded = load_file(loader, path, NULL, policy);
+
+	if (loaded == 0)
+		return error_set(loader->err, 0,
+			"there is no %s; a built-in policy has to be named in such a file, by \"extends\"",
+			path);
+	return loaded < 0 ? -1 : 0;
+}
+
+/* The annotation's value: the name of one of the node's policies. */
 static int load_annotation(struct loader *loader, const char *value, bool trusted, struct policy **policy)
 {
 	const char *start = value + strspn(value, " \t\r\n");
 
 	if (*start != '{' && !is_file_name(value))
-		return load_named(loader, value, NULL, policy);
+		return load_node_policy(loader, value, policy);
 	if (!trusted)
 		return error_set(loader->err, 0,
 			"only the name of a policy is taken here; a path or JSON would need "

@@ -31,9 +31,8 @@ struct policy_overrides {
 int policy_override(struct arena *arena, struct policy *policy, const struct policy_overrides *overrides,
 	struct error *err);
 
-/* For engines. `name` is the annotation: the name of a policy in the node's policies/, or a built-in one; NULL: none. With
- * `trusted` (the node's own configuration says so) it may also be a path or inline JSON. The named policy can tighten the
- * node's file, never loosen it. */
+/* For engines. `name` is the annotation: the name of a policy in the node's policies/; NULL: none. Where the node's own
+ * configuration says so it may also be a path or inline JSON. The named policy can tighten the node's file, never loosen it. */
 int policy_load_container(
 	struct arena *arena, const char *node, const char *name, struct policy **policy, struct error *err);
 bool policy_node_exists(const char *node); /* is there a fence.json of the node? */

@@ -91,6 +91,10 @@ node_policy() {
 		fails podman run --rm --network none --annotation "dev.fence.policy=$value" --volume "$PWD/volume:/volume" busybox touch /volume/ran
 		absent volume/ran
 	done
+	# Nor is a built-in one: an image's annotation could ask for its network.
+	fails podman run --rm --network none --annotation dev.fence.policy=code-relaxed --volume "$PWD/volume:/volume" busybox touch /volume/ran
+	has extends
+	absent volume/ran
 	node_policy broken <<<'{ "filesytem": {} }'
 	fails podman run --rm --network none --annotation dev.fence.policy=broken --volume "$PWD/volume:/volume" busybox touch /volume/ran
 	has filesystem
