@@ -126,14 +126,15 @@ static bool add_piece(struct datagram *datagram, const struct packet *piece)
 	return true;
 }
 
-/* With a header as the datagram would have had undivided: without options and extension headers. */
+/* With a header as the datagram would have had undivided: without options and extension headers. What is a piece again, of yet
+ * another datagram, no kernel makes. */
 static bool parse_whole(struct datagram *datagram, struct packet *whole)
 {
 	uint8_t *transport = datagram->bytes + HEADER_ROOM;
 	uint8_t *start = packet_put_ip(
 		transport, datagram->total, &datagram->source, &datagram->destination, datagram->protocol);
 
-	if (!packet_parse(whole, start, (size_t)(transport - start) + datagram->total))
+	if (!packet_parse(whole, start, (size_t)(transport - start) + datagram->total) || whole->fragment)
 		return false;
 	whole->dont_fragment = false;
 	return packet_checksum_holds(whole);

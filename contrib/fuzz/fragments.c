@@ -9,10 +9,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { PIECE_BYTES = 6, DATAGRAMS = 32, LENGTH_MAX = 65535 };
+enum { PIECE_BYTES = 6, DATAGRAMS = 64, LENGTH_MAX = 65535 };
 
-static const uint8_t protocols[] = { 50 /* no checksum: always whole in the end */, IPPROTO_UDP, IPPROTO_TCP,
-	IPPROTO_ICMP };
+static const uint8_t protocols[8] = { 50 /* no checksum: always whole in the end */, IPPROTO_UDP, IPPROTO_TCP,
+	IPPROTO_ICMP, 51, IPPROTO_FRAGMENT, IPPROTO_DSTOPTS, IPPROTO_ICMPV6 };
 static uint64_t now;
 
 uint64_t loop_now(const struct loop *loop)
@@ -38,24 +38,28 @@ static void read_piece(const uint8_t *data, unsigned int datagram, struct packet
 		length = LENGTH_MAX - offset;
 	for (size_t i = 0; i < length; i++)
 		bytes[i] = byte_at(datagram, offset + i);
-	*piece = (struct packet){ .family = datagram & 4 ? AF_INET6 : AF_INET,
-		.protocol = protocols[datagram & 3],
+	*piece = (struct packet){ .family = datagram & 8 ? AF_INET6 : AF_INET,
+		.protocol = protocols[datagram & 7],
 		.fragment = true,
 		.fragment_offset = (uint16_t)offset,
 		.more_fragments = data[1] & 2,
-		.identification = datagram >> 3,
+		.identification = datagram >> 4,
 		.transport = bytes,
 		.transport_length = length };
 	piece->source.family = piece->destination.family = piece->family;
 	piece->source.v4.s_addr = piece->destination.v4.s_addr = htonl(0xcb007107);
 }
 
+/* Extension headers that were divided, too, are stepped over in the whole. */
 static void check_whole(const struct packet *whole, const struct packet *piece, unsigned int datagram)
 {
-	assert(!whole->fragment && whole->protocol == piece->protocol && whole->family == piece->family);
-	assert(whole->transport_length >= piece->fragment_offset + piece->transport_length);
+	size_t header = (size_t)(whole->transport - whole->network) - (whole->family == AF_INET ? 20 : 40);
+
+	assert(!whole->fragment && (header || whole->protocol == piece->protocol) &&
+		whole->family == piece->family);
+	assert(header + whole->transport_length >= piece->fragment_offset + piece->transport_length);
 	for (size_t i = 0; i < whole->transport_length; i++)
-		assert(whole->transport[i] == byte_at(datagram, i));
+		assert(whole->transport[i] == byte_at(datagram, header + i));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
