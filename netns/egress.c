@@ -77,7 +77,8 @@ static const struct embedding {
 };
 
 /* Names that a resolver far away, a proxy's, would turn into addresses of its own host. */
-static const char *const special_names[] = { "localhost", "localhost.localdomain", "ip6-localhost",
+static const char *const special_names[] = { "localhost", "localhost.localdomain", "localhost4",
+	"localhost4.localdomain4", "localhost6", "localhost6.localdomain6", "loopback", "ip6-localhost",
 	"ip6-loopback", "metadata.google.internal", "metadata.goog", "metadata", "instance-data.ec2.internal",
 	"instance-data" };
 
@@ -150,6 +151,35 @@ static bool looks_numeric(const char *name, size_t length)
 	if (left >= 2 && last[0] == '0' && (last[1] | 0x20) == 'x')
 		return strspn(last + 2, "0123456789abcdefABCDEF") >= left - 2;
 	return strspn(last, "0123456789") >= left;
+}
+
+static const char *fault_of_name(const char *name, size_t length)
+{
+	size_t label = 0;
+
+	if (length == 0 || length > NAME_MAX_LENGTH)
+		return "a name has 1 to 253 characters";
+	for (size_t i = 0; i <= length; i++) {
+		unsigned char c = i < length ? (unsigned char)name[i] : '.';
+
+		if (c == '.' && label == 0)
+			return "a part of the name between two dots is empty";
+		if (c == '.') {
+			label = 0;
+			continue;
+		}
+		if (c >= 0x80)
+			return "write the name in its ASCII form (xn--…)";
+		if (c == '/')
+			return "a path is not part of a rule; write the name alone";
+		if (c == '*')
+			return "\"*\" may stand only alone or first, as in \"*.example.com\"";
+		if (!isalnum(c) && c != '-' && c != '_')
+			return "a name has letters, digits, \"-\" and \".\" only";
+		if (++label > LABEL_MAX_LENGTH)
+			return "a part of the name is longer than 63 characters";
+	}
+	return looks_numeric(name, length) ? "neither a name nor an address" : NULL;
 }
 
 static bool is_special_name(const char *name, size_t length)
@@ -242,8 +272,12 @@ static bool decide(const struct egress *egress, const struct question *question,
 	const unsigned int any = BY_ANY | BY_NAME | BY_ADDRESS;
 	const char *deny, *allow, *special;
 
-	if (question->name && looks_numeric(question->name, question->name_length))
-		return verdict(false, "a number is no name", rule);
+	/* "[::1]", "::1%lo", "a b", "a\r\nHeader:": a proxy would take it for an address, or for more than a name. */
+	if (question->name && fault_of_name(question->name, question->name_length))
+		return verdict(false,
+			looks_numeric(question->name, question->name_length) ? "a number is no name"
+									     : "no host's name",
+			rule);
 	deny = first_match(&egress->deny, question, any);
 	if (deny)
 		return verdict(false, deny, rule);
@@ -411,35 +445,6 @@ static int take_range(const char *text, char *rest, struct rule *rule, struct er
 		*end = saved;
 	rule->kind = RULE_RANGE;
 	return take_prefix(text, end, range, err) < 0 ? -1 : 1;
-}
-
-static const char *fault_of_name(const char *name, size_t length)
-{
-	size_t label = 0;
-
-	if (length == 0 || length > NAME_MAX_LENGTH)
-		return "a name has 1 to 253 characters";
-	for (size_t i = 0; i <= length; i++) {
-		unsigned char c = i < length ? (unsigned char)name[i] : '.';
-
-		if (c == '.' && label == 0)
-			return "a part of the name between two dots is empty";
-		if (c == '.') {
-			label = 0;
-			continue;
-		}
-		if (c >= 0x80)
-			return "write the name in its ASCII form (xn--…)";
-		if (c == '/')
-			return "a path is not part of a rule; write the name alone";
-		if (c == '*')
-			return "\"*\" may stand only alone or first, as in \"*.example.com\"";
-		if (!isalnum(c) && c != '-' && c != '_')
-			return "a name has letters, digits, \"-\" and \".\" only";
-		if (++label > LABEL_MAX_LENGTH)
-			return "a part of the name is longer than 63 characters";
-	}
-	return looks_numeric(name, length) ? "neither a name nor an address" : NULL;
 }
 
 static int take_name(const char *text, char *rest, struct rule *rule, struct error *err)

@@ -78,6 +78,8 @@ static int verdict(const struct http_reply *reply)
 
 	if (sscanf(reply->status, "HTTP/1.%*1[01] %3d%n", &status, &used) != 1 || status < 100)
 		return -EPROTO;
+	if (status / 100 == 1) /* an interim answer (RFC 9110, 15.2): the real one follows */
+		return 0;
 	if (status / 100 == 2)
 		return 1;
 	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
@@ -91,16 +93,21 @@ int http_take(struct http_reply *reply, const uint8_t *bytes, size_t length, siz
 {
 	for (*used = 0; *used < length;) {
 		char c = (char)bytes[(*used)++];
+		int result;
 
-		if (reply->length < STATUS_LENGTH)
-			reply->status[reply->length] = c;
-		if (++reply->length == STATUS_LENGTH && strncmp(reply->status, "HTTP/1.", 7) != 0)
-			return -EPROTO;
-		if (reply->length > HEAD_MAX)
+		if (reply->status_length < STATUS_LENGTH) {
+			reply->status[reply->status_length++] = c;
+			if (reply->status_length == STATUS_LENGTH &&
+				strncmp(reply->status, "HTTP/1.", 7) != 0)
+				return -EPROTO;
+		}
+		if (++reply->length > HEAD_MAX)
 			return -EPROTO;
 		if (c == '\n') {
+			if (!reply->line_length && (result = verdict(reply)))
+				return result;
 			if (!reply->line_length)
-				return verdict(reply);
+				reply->status_length = 0;
 			reply->line_length = 0;
 		} else if (c != '\r') {
 			reply->line_length = 1;

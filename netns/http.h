@@ -8,7 +8,8 @@
 enum { HTTP_REQUEST_MAX = 2048 };
 
 struct http_reply {
-	size_t length;	     /* of the head so far */
+	size_t length; /* of the head so far, and of the interim ones before it */
+	uint8_t status_length;
 	uint8_t line_length; /* of its present line, as far as it matters: 0, 1, more */
 	char status[13];     /* "HTTP/1.1 200" */
 };

@@ -7,6 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+#define NAME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_."
+
 enum { RULES_MAX = 8 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -37,6 +39,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	/* What denies everything permits nothing. */
 	if (egress_new(NULL, 0, rules, count, false, &egress, &error) == 0) {
 		assert(!egress_permits(egress, EGRESS_TCP, rest, &address, &why));
+		egress_free(egress);
+	}
+	/* What permits everything permits, as a name, nothing but a name. */
+	if (egress_new(NULL, 0, NULL, 0, true, &egress, &error) == 0) {
+		address.family = AF_UNSPEC;
+		if (egress_permits(egress, EGRESS_TCP, rest, &address, &why))
+			assert(strspn(rest, NAME_CHARACTERS) == strlen(rest));
 		egress_free(egress);
 	}
 	free(text);

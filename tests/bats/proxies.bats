@@ -87,6 +87,30 @@ assert drain(connect("203.0.113.7", 7002)) == blob'
 	is EHOSTUNREACH # as "prohibited" is told by the kernel
 }
 
+@test "an HTTP proxy may say something first; what it is asked for without TUN is a host's name and nothing else" {
+	start hasty /usr/bin/python3 -u -c '
+import socket, threading
+def serve(c):
+    print(c.recv(4096)); c.sendall(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\nHTTP/1.1 200 OK\r\n\r\nhello"); c.recv(1)
+s = socket.create_server(("127.0.0.1", 3128)); print("serving")
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()'
+	wait_until grep -q serving "$TEST_DIR/hasty.log"
+	relay "{\"proxies\": [\"http://127.0.0.1:3128\"], \"tun\": \"never\", \"log\": \"$TEST_DIR/net.log\"}"
+	runs python '
+def ask(name):
+    c = connect("127.0.0.1", 18321); c.sendall(b"\5\1\0"); take(c, 2)
+    c.sendall(b"\5\1\0\3" + bytes([len(name)]) + name + b"\0\x50"); code = take(c, 10)[1]; return code if code else take(c, 5)
+for name in (b"example.com", b"EXAMPLE.com."): assert ask(name) == b"hello"
+for name in (b"a:80 HTTP/1.1\r\nX: y", b"[::1]", b"::1%lo", b"fe80::1%2", b"[::ffff:127.0.0.1]", b"a b", b"example.com ", b"a..b", b"a/b", b"user@host", b"a" * 64,
+    b"localhost", b"x.localhost", b"localhost4", b"ip6-localhost", b"127.1", b"0x7f.1", b"017700000001", b"2130706433", b"127.0.0.1 ", b"\xc4\xb1.example"):
+    assert ask(name) == 2, name'
+	runs grep CONNECT "$TEST_DIR/hasty.log"
+	is "b'CONNECT example.com:80 HTTP/1.1\\r\\nHost: example.com:80\\r\\n\\r\\n'
+b'CONNECT EXAMPLE.com.:80 HTTP/1.1\\r\\nHost: EXAMPLE.com.:80\\r\\n\\r\\n'"
+	runs jq -r 'select(.name | tostring | startswith("a:80")) | .verdict, .rule, .name' "$TEST_DIR/net.log"
+	is $'deny\nno host\'s name\na:80 HTTP/1.1\r\nX: y'
+}
+
 @test "a proxy behind a Unix socket, also after it was made anew; the relay itself opens no path" {
 	start_proxy 1080
 	start door socat "UNIX-LISTEN:$TEST_DIR/socks,fork,mode=600" TCP:127.0.0.1:1080
