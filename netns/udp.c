@@ -80,6 +80,7 @@ void udp_flow_free(struct udp_flow *flow)
 		names_release(udp->names, &flow->server);
 	carrier_leave(flow);
 	flows_end(flow->record);
+	udp->held -= flow->held_length;
 	udp->flow_count--;
 	free(flow->held);
 	free(flow);

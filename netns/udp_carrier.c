@@ -18,7 +18,8 @@
 enum {
 	CALLS_PER_TURN = 2,
 	ERRORS_PER_TURN = 32,
-	HELD_MAX = 8192,				     /* of a flow; but one datagram always */
+	HELD_MAX = 8192, /* of a flow; but one datagram */
+	HELD_BY_ALL_MAX = 4 << 20,
 	RELAYED_HEADER_MAX = 3 + 1 + 1 + SOCKS_NAME_MAX + 2, /* RFC 1928, section 7 */
 	NO_ASSOCIATION_TIME = 60000,
 };
@@ -218,10 +219,11 @@ static int open_socket(struct udp_carrier *carrier, const struct endpoint *peer,
 /* A first flight, as QUIC's is; what is more than that is lost. */
 static void hold(struct udp_flow *flow, const uint8_t *bytes, size_t length)
 {
+	struct udp *udp = flow->carrier->udp;
 	size_t more = 2 + length;
 	uint8_t *grown;
 
-	if (flow->held && flow->held_length + more > HELD_MAX)
+	if ((flow->held && flow->held_length + more > HELD_MAX) || udp->held + more > HELD_BY_ALL_MAX)
 		return;
 	grown = realloc(flow->held, flow->held_length + more);
 	if (!grown)
@@ -230,6 +232,7 @@ static void hold(struct udp_flow *flow, const uint8_t *bytes, size_t length)
 	memcpy(grown + flow->held_length + 2, bytes, length);
 	flow->held = grown;
 	flow->held_length += (uint32_t)more;
+	udp->held += more;
 }
 
 void carrier_send(struct udp_flow *flow, const uint8_t *bytes, size_t length, bool may_fragment)
@@ -259,6 +262,8 @@ static void send_held_of(struct udp_flow *flow)
 	_cleanup_free_ uint8_t *held = steal_pointer(&flow->held);
 	size_t left = flow->held_length;
 
+	udp->held -= left;
+	flow->held_length = 0;
 	for (const uint8_t *next = held; left && udp_find(udp, &client, &server) == flow;) {
 		size_t length = get16(next);
 

@@ -62,6 +62,7 @@ struct udp {
 	struct tunnel *tunnel;
 	struct hash_key key;
 	size_t flow_count, flows_max;
+	size_t held;		       /* bytes, of all flows */
 	uint64_t no_association_until; /* the proxy has said that it does not carry UDP */
 	struct udp_train train;
 	struct udp_flow *flows[UDP_BUCKETS];

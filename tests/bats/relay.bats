@@ -491,6 +491,21 @@ assert drain(connect("203.0.113.7", 7002)) == blob'
 	[ "$resident" -lt 65536 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
 }
 
+@test "datagrams that wait for a silent proxy are bounded in memory" {
+	start silent /usr/bin/python3 -u -c '
+import socket
+s = socket.create_server(("127.0.0.1", 1081)); print("serving"); held = []
+while True: held.append(s.accept())'
+	wait_until grep -q serving "$TEST_DIR/silent.log"
+	relay '{"proxies": ["socks5://127.0.0.1:1081"]}'
+	runs python '
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(2000): u.sendto(bytes(60000), ("203.0.113.7", 1000 + i))'
+	local resident
+	resident=$(awk '/^VmHWM/ { print $2 }' "/proc/$RELAY/status")
+	[ "$resident" -lt 16384 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
+
 @test "a UDP flow ends after 30 seconds in one direction, after five minutes once it was answered" {
 	start_peers
 	fast_clock 100
