@@ -53,7 +53,7 @@ static bool same_question(const struct dns_question *a, const struct dns_questio
 {
 	return a->type == b->type && a->class == b->class && a->edns == b->edns &&
 	       a->dnssec_ok == b->dnssec_ok && a->checking_disabled == b->checking_disabled &&
-	       strcmp(a->name, b->name) == 0;
+	       a->recursion_desired == b->recursion_desired && strcmp(a->name, b->name) == 0;
 }
 
 size_t dns_cache_get(const struct dns_cache *cache, const uint8_t *query, const struct dns_question *question,

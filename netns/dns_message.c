@@ -190,6 +190,7 @@ int dns_read_query(const uint8_t *message, size_t length, struct dns_question *q
 	question->class = get16(message + question->end + 2);
 	question->end += 4;
 	question->checking_disabled = header(message, FLAGS) & FLAG_CHECKING_DISABLED;
+	question->recursion_desired = header(message, FLAGS) & FLAG_RECURSION_DESIRED;
 	return read_edns(message, length, question);
 }
 

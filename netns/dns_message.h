@@ -51,7 +51,7 @@ struct dns_question {
 	uint16_t type, class;
 	size_t end; /* of the question's bytes, which begin after the header */
 	bool edns;
-	bool dnssec_ok, checking_disabled;
+	bool dnssec_ok, checking_disabled, recursion_desired;
 	uint16_t udp_size; /* what the client takes over UDP: DNS_UDP_MIN … DNS_UDP_MAX */
 };
 

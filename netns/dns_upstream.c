@@ -19,7 +19,9 @@ enum {
 	UDP_ATTEMPT_MILLISECONDS =
 		1500, /* a client asks again after 5 seconds; by then it is to have its answer */
 	TCP_ATTEMPTS = 2,
-	TCP_MILLISECONDS = 8000,
+	TCP_ATTEMPT_MILLISECONDS = 4000,
+	CHANNEL_SILENT_MILLISECONDS = 4000, /* although it was asked; then it is given up for another */
+	CHANNEL_DIAL_MILLISECONDS = 8000,
 	CHANNEL_IDLE_MILLISECONDS = 10000,
 	FRAME_MAX = 2 + DNS_MESSAGE_MAX,
 };
@@ -31,7 +33,8 @@ struct channel {
 	struct timer idle;
 	struct dial *dial;
 	bool connecting, open;
-	size_t server; /* of public_resolvers, when none is named */
+	size_t server;	/* of public_resolvers, when none is named */
+	uint64_t heard; /* when something came last, or it was begun */
 	uint8_t *out;
 	size_t out_length, out_size;
 	uint8_t *in; /* FRAME_MAX bytes */
@@ -236,6 +239,7 @@ static void channel_opened(struct dns_upstream *upstream)
 	setsockopt(upstream->channel.watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	upstream->channel.connecting = false;
 	upstream->channel.open = true;
+	upstream->channel.heard = loop_now(upstream->loop);
 	send_waiting(upstream);
 }
 
@@ -272,6 +276,7 @@ static void channel_ready(struct watch *watch, uint32_t events)
 		channel_failed(upstream);
 		return;
 	}
+	channel->heard = loop_now(upstream->loop);
 	channel->in_length += (size_t)received;
 	take_frames(upstream);
 	rest_if_idle(upstream);
@@ -328,6 +333,7 @@ static void open_channel(struct dns_upstream *upstream)
 	}
 	if (channel->connecting || channel->dial)
 		return;
+	channel->heard = loop_now(upstream->loop);
 	if (!upstream->resolver.family) {
 		endpoint_parse(&resolver, public_resolvers[channel->server]);
 		channel->dial = dial_start_trusted(upstream->dialer, &resolver, dialled, upstream);
@@ -341,8 +347,29 @@ static void start_tcp(struct dns_upstream_query *query)
 {
 	query->tcp = true;
 	query->attempts = 0;
-	loop_set_timer(query->upstream->loop, &query->timer, TCP_MILLISECONDS);
+	loop_set_timer(query->upstream->loop, &query->timer, TCP_ATTEMPT_MILLISECONDS);
 	open_channel(query->upstream);
+}
+
+/* A connection may be dead long before the kernel says so; until then every question would be lost. */
+static bool is_dead(const struct dns_upstream *upstream)
+{
+	uint64_t silence = loop_now(upstream->loop) - upstream->channel.heard;
+
+	return silence >=
+	       (uint64_t)(upstream->channel.open ? CHANNEL_SILENT_MILLISECONDS : CHANNEL_DIAL_MILLISECONDS);
+}
+
+static void tcp_time_over(struct dns_upstream_query *query)
+{
+	if (query->attempts < TCP_ATTEMPTS && is_dead(query->upstream))
+		channel_failed(query->upstream);
+	else
+		query->attempts++;
+	if (query->attempts < TCP_ATTEMPTS)
+		loop_set_timer(query->upstream->loop, &query->timer, TCP_ATTEMPT_MILLISECONDS);
+	else
+		finish(query, NULL, 0);
 }
 
 /* UDP. */
@@ -366,7 +393,9 @@ static void timer_fired(struct timer *timer)
 	struct dns_upstream_query *query =
 		(struct dns_upstream_query *)((char *)timer - offsetof(struct dns_upstream_query, timer));
 
-	if (!query->tcp && query->udp.fd >= 0 && query->attempts < UDP_ATTEMPTS)
+	if (query->tcp)
+		tcp_time_over(query);
+	else if (query->udp.fd >= 0 && query->attempts < UDP_ATTEMPTS)
 		start_udp_attempt(query);
 	else
 		finish(query, NULL, 0);
