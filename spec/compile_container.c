@@ -252,6 +252,9 @@ static int limit_network(struct tightening *tightening)
 
 	if (!file && !policy->governs_network)
 		return 0;
+	if (policy->network->log && policy->network->log[0] != '/')
+		return error_set(
+			tightening->err, 0, "network.log: for containers it is the absolute path of a file");
 	if (!oci_namespace_find(tightening->config, "network"))
 		return error_set(tightening->err, 0,
 			"the policy has rules for the network, but the container shares the host's; run it "

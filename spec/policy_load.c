@@ -355,6 +355,7 @@ static int load_node_policy(struct loader *loader, const char *name, struct poli
 static int load_annotation(struct loader *loader, const char *value, bool trusted, struct policy **policy)
 {
 	const char *start = value + strspn(value, " \t\r\n");
+	int loaded;
 
 	if (*start != '{' && !is_file_name(value))
 		return load_node_policy(loader, value, policy);
@@ -363,13 +364,16 @@ static int load_annotation(struct loader *loader, const char *value, bool truste
 			"only the name of a policy is taken here; a path or JSON would need "
 			"\"containerPolicies\": \"any\" in the node's "
 			"fence.json");
-	if (*start == '{')
-		return load_text(
-			loader, value, "the annotation", JSON_RELAXED, loader->sources->node, NULL, policy);
-	if (*value != '/')
+	if (*start != '{' && *value != '/')
 		return error_set(
 			loader->err, 0, "\"%s\": a policy's file is named by its absolute path here", value);
-	return load_word(loader, value, loader->sources->node, NULL, policy);
+	loaded = *start == '{' ? load_text(loader, value, "the annotation", JSON_RELAXED,
+					 loader->sources->node, NULL, policy)
+			       : load_word(loader, value, loader->sources->node, NULL, policy);
+	/* It may be anybody's, and the file would be made by root. */
+	if (loaded == 0 && (*policy)->network->log)
+		return error_set(loader->err, 0, "network.log: only a policy of the node's own names a log");
+	return loaded;
 }
 
 int policy_load_container(
@@ -377,7 +381,7 @@ int policy_load_container(
 {
 	const struct policy_sources sources = { .node = node };
 	struct loader loader = { .arena = arena, .sources = &sources, .err = err };
-	struct policy *floor = NULL, *named;
+	struct policy *floor = NULL, *named = NULL;
 	int has_floor = load_node(&loader, &floor);
 	bool trusted;
 

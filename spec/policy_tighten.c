@@ -203,6 +203,8 @@ static void tighten_network(struct arena *arena, struct policy *floor, const str
 	strictest(&network->tun, asked->tun, tun_order);
 	if (!network->datapath) /* of speed alone */
 		network->datapath = asked->datapath;
+	if (!network->log) /* the node's own goes first */
+		network->log = asked->log;
 	both_true(&network->allow_all_unix_sockets, &asked->allow_all_unix_sockets);
 	either_true(&network->check_server_name, &asked->check_server_name);
 	if (floor->governs_network) {

@@ -113,6 +113,35 @@ node_policy() {
 	hasnt hush
 }
 
+@test "under the node's floor, too: a name's connections are for its server, and a named policy's log is written" {
+	start_web 203.0.113.7 80
+	start_dns 5353 www.example.com 203.0.113.7
+	local network='"allowedDomains": ["www.example.com"], "dnsAddr": "127.0.0.1:5353"'
+	host_file /etc/fence/fence.json <<<"{ \"containerPolicies\": \"any\", \"network\": { $network, \"checkServerName\": true } }"
+	node_policy loose <<<"{ \"network\": { $network, \"checkServerName\": false, \"log\": \"$TEST_DIR/net.log\" } }"
+	local get=(busybox sh -c "printf 'GET / HTTP/1.0\\r\\nHost: %s\\r\\n\\r\\n' \$0 | nc -w 5 www.example.com 80")
+	runs podman run --rm --annotation dev.fence.policy=loose "${get[@]}" www.example.com
+	has 'the page'
+	capture podman run --rm --annotation dev.fence.policy=loose "${get[@]}" evil.example.org
+	hasnt 'the page'
+	runs jq -r 'select(.event == "flow") | .verdict, .serverName // empty' "$TEST_DIR/net.log"
+	is $'allow\ndeny\nevil.example.org'
+	# What may be anybody's names no file that root would write.
+	echo "{ \"network\": { \"log\": \"$TEST_DIR/no.log\" } }" >"$TEST_DIR/policy.json"
+	fails podman run --rm --annotation "dev.fence.policy=$TEST_DIR/policy.json" busybox true
+	has "only a policy of the node's own names a log"
+	node_policy loose <<<'{ "network": { "log": "net.log" } }'
+	fails podman run --rm --annotation dev.fence.policy=loose busybox true
+	has 'absolute path'
+	# The node's own goes first.
+	host_file /etc/fence/fence.json <<<"{ \"network\": { $network, \"log\": \"$TEST_DIR/node.log\" } }"
+	node_policy loose <<<"{ \"network\": { $network, \"log\": \"$TEST_DIR/no.log\" } }"
+	runs podman run --rm --annotation dev.fence.policy=loose "${get[@]}" www.example.com
+	grep -q '"event":"flow"' "$TEST_DIR/node.log"
+	absent "$TEST_DIR/no.log"
+	assert_nothing_left
+}
+
 # --- exported bundles ---
 
 # crun refuses the hybrid cgroup layout: without its v2 part, in a mount namespace of its own, it runs.
