@@ -1,4 +1,5 @@
 # cgroups: joined in every hierarchy, limited as asked, on v1, hybrid and v2, and gone afterwards.
+# bats file_tags=root
 load helpers
 
 CGROUP=/sys/fs/cgroup

@@ -1,5 +1,6 @@
 # checkpoint and restore. What fence says to CRIU, and what it does when that fails, with a stand-in (tests/fake_criu.py); saving and
 # restoring for good with a CRIU that works on this kernel: `CRIU=PATH`, else the one in PATH.
+# bats file_tags=root
 load helpers
 
 setup() {
@@ -325,7 +326,7 @@ refuses() {
 }
 
 @test "refused: a container behind a policy, and one of an ordinary user" {
-	for who in $EVERYONE; do
+	for who in root user; do
 		become "$who"
 		mkfifo wait
 		give .

@@ -1,5 +1,6 @@
 # containerd's shim (io.containerd.runc.v2) with fence in the place of runc, asked by `ctr --runc-binary`, which sets what
 # containerd's configuration calls BinaryName.
+# bats file_tags=root
 load helpers
 
 setup() {
@@ -15,7 +16,7 @@ setup() {
 		address = "$TEST_DIR/containerd/socket"
 	TOML
 	start containerd containerd --config "$TEST_DIR/containerd/config.toml"
-	CTR=(timeout --foreground 60 ctr --address "$TEST_DIR/containerd/socket")
+	CTR=(timeout --foreground "$((60 * TIME_FACTOR))" ctr --address "$TEST_DIR/containerd/socket")
 	wait_until in_host "${CTR[@]}" version >/dev/null
 	busybox_root image
 	image_layout image layout localhost/busybox:latest

@@ -1,4 +1,5 @@
 # Policies under an engine (podman), and bundles that fence exports under other runtimes. What podman itself can do is in podman.bats.
+# bats file_tags=root
 load helpers
 load podman
 

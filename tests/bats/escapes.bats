@@ -89,6 +89,7 @@ host_mounts() {
 
 # --- what is masked, and by what ---
 
+# bats test_tags=root
 @test "CVE-2025-31133: the image's /dev/null is something else" {
 	make_bundle 'del(.mounts[] | select(.destination | startswith("/dev")))' '.linux.maskedPaths = ["/secret"]'
 	echo secret >"$BUNDLE/rootfs/secret"

@@ -37,7 +37,7 @@ container() {
 	echo secret >"$BUNDLE/rootfs/secret"
 	give "$BUNDLE"
 	F=("$FENCE" --root "$STATE")
-	WATCH=(--watch "$STATE" --watch "$BUNDLE" --watch "$WORK" --watch "$HOME" --watch "$XDG_RUNTIME_DIR")
+	WATCH=(--watch "$STATE" --watch "$BUNDLE" --watch "$WORK" --watch "$HOME" --watch "$XDG_RUNTIME_DIR/fence")
 	DOOR=$XDG_RUNTIME_DIR/fence
 	[ "$who" = user ] || DOOR=/run/fence WATCH+=(--watch /run/fence) # contrib/check gives each file one of its own
 }

@@ -341,15 +341,16 @@ socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 '
 	wait_until test -S "$WORK/x.sock"
+	local place=$WORK
+	chmod 755 "$place"
 	for who in $EVERYONE; do
-		chmod 755 "$WORK"
-		runs as_who /usr/bin/python3 -c "$connect" "@$ID" "/run/$ID.sock" "$TEST_DIR/root0/work/x.sock"
+		become "$who"
+		runs as_who /usr/bin/python3 -c "$connect" "@$ID" "/run/$ID.sock" "$place/x.sock"
 		has 'connected to @'
 		has 'connected to /run'
-		builtin cd "$TEST_DIR/root0/work"
-		runs fence -- /usr/bin/python3 -c "$connect" "@$ID" "/run/$ID.sock" "$TEST_DIR/root0/work/x.sock"
+		builtin cd "$place"
+		runs fence -- /usr/bin/python3 -c "$connect" "@$ID" "/run/$ID.sock" "$place/x.sock"
 		hasnt connected
-		become user
 	done
 	rm -f "/run/$ID.sock"
 }
@@ -745,6 +746,7 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 	done
 }
 
+# bats test_tags=user
 @test "as root of a user namespace that somebody else made, as in a rootless container" {
 	become user
 	policy

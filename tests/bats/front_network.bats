@@ -240,18 +240,19 @@ assert s.connect_ex(("203.0.113.7", 81)) == errno.ECONNREFUSED'
 
 @test "a download of 1 GiB arrives whole, and so does an upload" {
 	start_proxy 1080
+	local size=${BULK:-1G}
 	local key='-aes-128-ctr -K 00112233445566778899aabbccddeeff -iv 00000000000000000000000000000000' sum
-	sum=$(head -c 1G /dev/zero | openssl enc $key | sha256sum)
-	start blob socat TCP-LISTEN:7000,bind=203.0.113.7,fork,reuseaddr SYSTEM:"head -c 1G /dev/zero | openssl enc $key"
+	sum=$(head -c $size /dev/zero | openssl enc $key | sha256sum)
+	start blob socat TCP-LISTEN:7000,bind=203.0.113.7,fork,reuseaddr SYSTEM:"head -c $size /dev/zero | openssl enc $key"
 	# It answers without waiting for the end of the stream: microsocks knows no half-closed connections.
-	start sink socat TCP-LISTEN:7001,bind=203.0.113.7,fork,reuseaddr SYSTEM:'head -c 1G | sha256sum'
+	start sink socat TCP-LISTEN:7001,bind=203.0.113.7,fork,reuseaddr SYSTEM:"head -c $size | sha256sum"
 	wait_for_port 203.0.113.7 7000
 	wait_for_port 203.0.113.7 7001
 	for who in $EVERYONE; do
 		become "$who"
 		runs fence --proxy "$proxy" -- bash -c 'exec 3<>/dev/tcp/203.0.113.7/7000; cat <&3 | sha256sum'
 		is "$sum"
-		runs fence --proxy "$proxy" -- bash -c "exec 3<>/dev/tcp/203.0.113.7/7001; head -c 1G /dev/zero | openssl enc $key >&3; cat <&3"
+		runs fence --proxy "$proxy" -- bash -c "exec 3<>/dev/tcp/203.0.113.7/7001; head -c $size /dev/zero | openssl enc $key >&3; cat <&3"
 		is "$sum"
 	done
 }

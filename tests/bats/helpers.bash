@@ -8,6 +8,9 @@
 #   $STATE            the state directory of runtime tests: `fence --root "$STATE" …`
 #
 #   become root|user  chooses who runs fence; `for who in $EVERYONE; do become "$who"; …; done` is both, in a fresh $WORK
+#                     WHO=root|user contrib/check is the tests for that one alone: by it every test begins, and $EVERYONE is no
+#                     other. It leaves out what is tagged for the other one (`# bats test_tags=root`, or file_tags): `root`
+#                     needs root to run fence, `user` has nothing to say of root.
 #   fence ARG…        runs it so, in the directory where the test stands; `as_user CMD…`, `as_who CMD…` run others;
 #                     on_a_terminal fence ARG… with a terminal
 #   runs CMD…         must exit 0        fails CMD…          must not       exits N CMD…   must exit N
@@ -25,8 +28,13 @@
 # The tests run as root (contrib/check sees to it). They address nothing outside network namespaces of their own.
 
 ROOT=$(cd "${BASH_SOURCE[0]%/*}/../.." && pwd)
-EVERYONE='root user'
+EVERYONE=${WHO:-root user}
+export TIME_FACTOR=${TIME_FACTOR:-1}
 TEST_USER=fence-test
+# Of a login session, where the tests run for a user who is logged in (contrib/vm/guest).
+LOGIN=
+[ "${WHO:-}" != user ] || LOGIN=/run/user/$(id -u "$TEST_USER" 2>/dev/null)
+[ -S "$LOGIN/bus" ] || LOGIN=
 AS_USER=(setpriv --reuid "$TEST_USER" --regid "$TEST_USER" --init-groups --inh-caps=-all
 	env USER="$TEST_USER" LOGNAME="$TEST_USER" SHELL=/bin/sh)
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin # no private interpreters: an ordinary user runs the same
@@ -60,7 +68,8 @@ common_setup_file() {
 	install -m 755 "$built" "$FILE_DIR/fence"
 	[ ! -e "$network" ] || install -m 755 "$network" "$FILE_DIR/fence-network"
 	install -m 755 "${built%/*}/fence-exec" "$FILE_DIR/fence-exec"
-	export FILE_DIR FENCE=$FILE_DIR/fence
+	TEST_UID=$(id -u "$TEST_USER") TEST_GID=$(id -g "$TEST_USER")
+	export FILE_DIR FENCE=$FILE_DIR/fence TEST_UID TEST_GID
 }
 
 common_teardown_file() {
@@ -75,19 +84,20 @@ common_setup() {
 	SERVERS=() HOST_PID='' AS=()
 	unset XDG_CONFIG_HOME XDG_STATE_HOME XDG_DATA_HOME XDG_CACHE_HOME
 	traces_now >"$TEST_DIR/traces.before"
-	become root
+	become "${WHO:-root}"
 }
 
 common_teardown() {
 	[ -n "${TEST_DIR:-}" ] || return 0
-	local pid
-	for pid in "${SERVERS[@]}" $(processes_left); do
+	local pid left
+	left=$(processes_left)
+	for pid in "${SERVERS[@]}" $left; do
 		kill -KILL "$pid" 2>/dev/null || true
 	done
 	for pid in "${SERVERS[@]}"; do # not a plain `wait`: bats has children of its own
 		wait "$pid" 2>/dev/null || true
 	done
-	wait_until no_processes_left || true
+	[ -z "${SERVERS[*]}$left" ] || wait_until no_processes_left || true
 	mounts_left | sort -r | while read -r pid; do umount -l "$pid"; done
 	# An empty directory is all that a leftover mount point can be; nothing of another file system is removed.
 	rm -rf --one-file-system "$TEST_DIR"
@@ -109,6 +119,7 @@ become() {
 	if [ "$who" = user ]; then
 		chown -R "$TEST_USER:" "$place"
 		AS=("${AS_USER[@]}")
+		[ -z "$LOGIN" ] || XDG_RUNTIME_DIR=$LOGIN
 	fi
 	cd "$WORK" || return 1
 }
@@ -142,7 +153,7 @@ as_user() {
 
 # Bounded: a test that hangs must fail, and bats' own time limit ends only bats' processes.
 fence() {
-	as_who timeout --foreground --kill-after=5 "${TIME_LIMIT:-90}" "$FENCE" "$@"
+	as_who timeout --foreground --kill-after=5 "$((${TIME_LIMIT:-90} * TIME_FACTOR))" "$FENCE" "$@"
 }
 
 # on_a_terminal fence|as_who|in_host ARG…: one of the functions above, with a terminal as its standard streams. Nobody types: a
@@ -172,7 +183,7 @@ capture() {
 	status=0
 	: >"$TEST_DIR/output"
 	"$@" >>"$TEST_DIR/output" 2>&1 3>&- || status=$?
-	output=$(tr -d '\0' <"$TEST_DIR/output")
+	{ output=$(<"$TEST_DIR/output"); } 2>/dev/null # without null bytes, of which bash warns
 	mapfile -t lines <<<"$output"
 }
 
@@ -210,9 +221,9 @@ absent() {
 	done
 }
 
-# wait_until CMD…: CMD succeeds within ten seconds (or $PATIENCE).
+# wait_until CMD…: CMD succeeds within ten seconds (or $PATIENCE), by $TIME_FACTOR.
 wait_until() {
-	local deadline=$((SECONDS + ${PATIENCE:-10}))
+	local deadline=$((SECONDS + ${PATIENCE:-10} * TIME_FACTOR))
 	until "$@"; do
 		[ "$SECONDS" -lt "$deadline" ] || return 1
 		pause
@@ -227,28 +238,32 @@ pause() {
 
 # make_bundle [JQ-FILTER…] in $BUNDLE. As `user`, config.json maps the user to root, as `fence spec --rootless` does.
 make_bundle() {
-	local filter
 	mkdir -p "$BUNDLE/rootfs"
 	busybox_root "$BUNDLE/rootfs"
 	base_config >"$BUNDLE/config.json"
-	[ "$who" = root ] || edit_config "$(rootless_filter)"
-	for filter in "$@"; do
-		edit_config "$filter"
-	done
+	[ $# -eq 0 ] || edit_config ".$(printf ' | (%s)' "$@")"
 	give "$BUNDLE"
 }
 
 # edit_config JQ-ARGUMENT…: changes $BUNDLE/config.json.
 edit_config() {
 	local text
-	text=$(jq "$@" "$BUNDLE/config.json")
+	text=$(jq --compact-output "$@" <"$BUNDLE/config.json")
 	printf '%s\n' "$text" >"$BUNDLE/config.json"
 }
 
 bundle_args() {
-	local text
-	text=$(jq '.process.args = $ARGS.positional' "$BUNDLE/config.json" --args -- "$@")
-	printf '%s\n' "$text" >"$BUNDLE/config.json"
+	local text args='' arg
+	text=$(<"$BUNDLE/config.json")
+	if [[ $text == *'"args":["true"]'* ]]; then # as make_bundle left it; jq takes as long to start as ten other programs
+		for arg in "$@"; do
+			arg=${arg//\\/\\\\} arg=${arg//\"/\\\"} arg=${arg//$'\n'/\\n} arg=${arg//$'\t'/\\t}
+			args+=,\"$arg\"
+		done
+		printf '%s\n' "${text/'"args":["true"]'/'"args":['"${args:1}"']'}" >"$BUNDLE/config.json"
+	else
+		edit_config '.process.args = $ARGS.positional' --args -- "$@"
+	fi
 }
 
 # Runs $BUNDLE in the foreground; more flags of `fence run` may be given.
@@ -256,29 +271,31 @@ run_bundle() {
 	fence --root "$STATE" run --bundle "$BUNDLE" "$@" "$ID"
 }
 
+# Files of its own, but hundreds of symbolic links that all roots of a test file share.
 busybox_root() {
-	local template=$FILE_DIR/busybox name
+	local template=$FILE_DIR/busybox
 	if [ ! -d "$template" ]; then
-		mkdir -p "$template".new/{bin,dev,etc,home,proc,root,run,sys,tmp,usr,var}
+		mkdir -p "$template".new/{bin,dev,etc,home,proc,root,run,sys,tmp,usr,var} "$template.links/bin"
 		cp "$(command -v busybox)" "$template.new/bin/busybox"
-		for name in $("$template.new/bin/busybox" --list); do
-			[ "$name" = busybox ] || ln -s busybox "$template.new/bin/$name"
-		done
+		busybox --list | (cd "$template.links/bin" && perl -lne 'symlink "busybox", $_ unless $_ eq "busybox"')
 		echo 'root:x:0:0:root:/root:/bin/sh' >"$template.new/etc/passwd"
 		echo 'root:x:0:' >"$template.new/etc/group"
 		chmod 1777 "$template.new/tmp"
 		mv -T "$template.new" "$template"
 	fi
 	cp -a "$template/." "$1"
+	cp -a --link "$template.links/." "$1"
 }
 
 base_config() {
-	cat <<-'JSON'
+	local namespace='' mappings=''
+	[ "$who" = root ] || user_namespace
+	cat <<-JSON
 		{
 		  "ociVersion": "1.0.2",
 		  "process": {
 		    "user": { "uid": 0, "gid": 0 },
-		    "args": ["true"],
+		    "args":["true"],
 		    "env": ["PATH=/bin"],
 		    "cwd": "/",
 		    "capabilities": {
@@ -305,8 +322,8 @@ base_config() {
 		  ],
 		  "linux": {
 		    "namespaces": [
-		      { "type": "pid" }, { "type": "network" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }
-		    ],
+		      { "type": "pid" }, { "type": "network" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }$namespace
+		    ],$mappings
 		    "maskedPaths": ["/proc/kcore", "/proc/keys", "/proc/timer_list", "/sys/firmware"],
 		    "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 		  }
@@ -314,11 +331,16 @@ base_config() {
 	JSON
 }
 
-rootless_filter() {
-	printf '.linux.namespaces += [{"type": "user"}] |
-		.linux.uidMappings = [{"containerID": 0, "hostID": %d, "size": 1}] |
-		.linux.gidMappings = [{"containerID": 0, "hostID": %d, "size": 1}]' \
-		"$(id -u "$TEST_USER")" "$(id -g "$TEST_USER")"
+# For base_config: maps one id; where the tests are for a user alone, also those that newuidmap grants, as engines map them.
+user_namespace() {
+	local kind id first
+	namespace=', { "type": "user" }'
+	for kind in uid gid; do
+		first= id=TEST_${kind^^}
+		[ "${WHO:-}" != user ] || first=$(awk -F: -v user="$TEST_USER" '$1 == user { print $2; exit }' "/etc/sub$kind")
+		mappings+=" \"${kind}Mappings\": [{ \"containerID\": 0, \"hostID\": ${!id}, \"size\": 1 }"
+		mappings+="${first:+, { \"containerID\": 1, \"hostID\": $first, \"size\": 65535 \}}],"
+	done
 }
 
 # --- the host of network tests ---
@@ -338,7 +360,7 @@ host_namespace() {
 		echo ready >"$2"
 		exec tail -f /dev/null' sh "$TEST_DIR" "$ready" 3>&- &
 	SERVERS+=("$!")
-	read -rt 10 _ <>"$ready"
+	read -rt "$((10 * TIME_FACTOR))" _ <>"$ready"
 	HOST_PID=${SERVERS[-1]}
 }
 
@@ -420,12 +442,15 @@ require_kernel() {
 processes_left() {
 	local pid
 	for pid in $(
-		{
-			find /proc/[0-9]*/ns/mnt -maxdepth 0 ! -lname "$(readlink /proc/self/ns/mnt)" -printf '%h/../mountinfo\0' |
-				xargs -0r grep -lsF "$TEST_DIR"
-			find /proc/[0-9]*/exe -maxdepth 0 -lname "$FILE_DIR/*"
-			grep -lsF "HOME=$TEST_DIR" /proc/[0-9]*/environ
-		} 2>/dev/null | cut -d/ -f3 | sort -nu
+		perl -e '
+			my ($test, $programs, $ours) = (@ARGV, readlink "/proc/self/ns/mnt");
+			sub holds { local $/; open my $file, "<", $_[0] or return; index(<$file> // "", $_[1]) >= 0 }
+			opendir my $processes, "/proc";
+			for (grep /^\d/, readdir $processes) {
+				my $program = readlink "/proc/$_/exe" // next;
+				print "$_\n" if index($program, $programs) == 0 || holds("/proc/$_/environ", "HOME=$test") ||
+					readlink "/proc/$_/ns/mnt" ne $ours && holds("/proc/$_/mountinfo", $test);
+			}' "$TEST_DIR" "$FILE_DIR/"
 	); do
 		is_server "$pid" || echo "$pid"
 	done
@@ -453,13 +478,16 @@ mounts_left() {
 
 # What fence may leave outside the test's own directories: its cgroups, and the state of the front door.
 traces_now() {
-	find /sys/fs/cgroup /run/fence -mindepth 1 -type d -name '*fence*' 2>/dev/null | sort
+	find /sys/fs/cgroup /run/fence -mindepth 1 -type d -name '*fence*' 2>/dev/null || true
 }
 
 # Other tests' containers may come and go meanwhile on a shared machine; the caller waits.
 traces_left() {
-	traces_now | comm -13 "$TEST_DIR/traces.before" - | grep -v "/fence-test-[^/]*$" || true
-	traces_now | grep -F "$ID" || true
+	local now
+	now=$(traces_now)
+	[ "$now" != "$(<"$TEST_DIR/traces.before")" ] || return 0
+	grep -vxFf "$TEST_DIR/traces.before" <<<"$now" | grep -v "/fence-test-[^/]*$" || true
+	grep -F "$ID" <<<"$now" || true
 }
 
 no_traces_left() {
@@ -468,7 +496,8 @@ no_traces_left() {
 
 # Containers must have ended; servers of the test may still run.
 assert_nothing_left() {
-	local pid left
+	local pid left runtime=$XDG_RUNTIME_DIR
+	[ "$runtime" != "$LOGIN" ] || runtime=$LOGIN/fence
 	wait_until no_processes_left || {
 		for pid in $(processes_left); do
 			echo "left: process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline") ($(readlink "/proc/$pid/exe"))" >&2
@@ -479,7 +508,7 @@ assert_nothing_left() {
 	left=$(
 		mounts_left
 		# Compiled seccomp filters are kept on purpose, by their content.
-		find "$STATE" "$XDG_RUNTIME_DIR" -mindepth 1 ! -path "$XDG_RUNTIME_DIR/fence" ! -path '*/.seccomp*'
+		find "$STATE" "$runtime" -mindepth 1 ! -path "$XDG_RUNTIME_DIR/fence" ! -path '*/.seccomp*'
 	)
 	[ -z "$left" ] || { echo "left: $left" >&2 && return 1; }
 }

@@ -1,6 +1,7 @@
 # `make install`, from a clean copy of the tree, into DESTDIR and PREFIX.
 load helpers
 
+# bats test_tags=root
 @test "make install puts the program, its network hook and the manuals where they belong" {
 	mkdir "$TEST_DIR/tree"
 	(cd "$ROOT" && tar --exclude=./build* --exclude=./.git -cf - .) | tar -xf - -C "$TEST_DIR/tree"

@@ -76,6 +76,7 @@ everything='"execute": ["/"], "read": ["/"]'
 	has refused
 }
 
+# bats test_tags=root
 @test "scopes: no signal to others, no abstract socket of others" {
 	local server
 	start abstract python3 -c 'import socket, time

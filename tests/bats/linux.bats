@@ -1,4 +1,5 @@
 # Properties of `linux` in config.json that concern a resource of the host's: network devices, cache and bandwidth classes.
+# bats file_tags=root
 load helpers
 
 oci() {
@@ -169,7 +170,7 @@ slow_mkdir=(strace -f -qq -o /dev/null -e trace=mkdirat -e inject=mkdirat:delay_
 	bundle_args tail -f /dev/null
 	runs on_resctrl bash -ec '
 		"${@:3}" "$FENCE" --root "$1" run --bundle "$BUNDLE" "$2" >/dev/null 2>&1 &
-		timeout 30 sh -c "until [ -s \"\$0/tasks\" ]; do sleep 0.1; done" "$2"
+		timeout "$((30 * TIME_FACTOR))" sh -c "until [ -s \"\$0/tasks\" ]; do sleep 0.1; done" "$2"
 		"$FENCE" --root "$1" update --l3-cache-schema L3:0=3 "$2"
 		cat "$2/schemata"
 		"$FENCE" --root "$1" update --mem-bw-schema MB:0=10 --l3-cache-schema L3:0=7 --pids-limit 100 "$2"

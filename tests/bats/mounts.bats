@@ -100,6 +100,7 @@ bind() {
 	done
 }
 
+# bats test_tags=root
 @test "when the time of access is written" {
 	make_source
 	make_bundle
@@ -342,6 +343,7 @@ restricted_source() {
 	done
 }
 
+# bats test_tags=root
 @test "options too long for fsconfig go the other way" {
 	make_bundle
 	layers=$BUNDLE/layers
@@ -373,6 +375,7 @@ restricted_source() {
 	done
 }
 
+# bats test_tags=user
 @test "devpts whose group is not mapped" {
 	become user
 	make_bundle '(.mounts[] | select(.type == "devpts") | .options) += ["gid=5"]'
@@ -380,6 +383,7 @@ restricted_source() {
 	has gid
 }
 
+# bats test_tags=user
 @test "proc without a pid namespace, sysfs without a network namespace: an error with the mend" {
 	become user
 	make_bundle 'del(.linux.namespaces[] | select(.type == "network"))'
@@ -411,6 +415,7 @@ restricted_source() {
 	[[ ${lines[9]} == */none*'|master:'* ]]
 }
 
+# bats test_tags=root
 @test "linux.rootfsPropagation" {
 	mkdir -p "$WORK/source"
 	for kind in private slave shared unbindable rprivate rslave rshared; do
@@ -448,6 +453,7 @@ look_after_mount() {
 		wait' bash "$WORK/source" "$BUNDLE/rootfs" "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
 }
 
+# bats test_tags=root
 @test "the host's later mounts come in, and the container's go out, only where that is asked for" {
 	mkdir -p "$WORK/source/sub"
 	look_after_mount
@@ -467,6 +473,7 @@ idmapped_source() {
 	chown 1001:1001 "$WORK/source/theirs"
 }
 
+# bats test_tags=root
 @test "id-mapped mounts with mappings of their own" {
 	idmapped_source
 	make_bundle
@@ -477,6 +484,7 @@ idmapped_source() {
 	is $'5000 6000\n5001 6001'
 }
 
+# bats test_tags=root
 @test "id-mapped mounts with the container's mappings" {
 	idmapped_source
 	make_bundle '.linux.namespaces += [{"type": "user"}] |
@@ -489,6 +497,7 @@ idmapped_source() {
 	[ "$(stat -c '%u %g' "$WORK/source/new")" = '0 0' ]
 }
 
+# bats test_tags=root
 @test "id-mapped mounts with mappings in an option, absolute and relative to the container's" {
 	idmapped_source
 	make_bundle
@@ -509,6 +518,7 @@ idmapped_source() {
 	done
 }
 
+# bats test_tags=root
 @test "id-mapped mounts of what an earlier entry has mounted in the rootfs" {
 	idmapped_source
 	maps='"uidMappings": [{"containerID": 1000, "hostID": 5000, "size": 2}], "gidMappings": [{"containerID": 1000, "hostID": 6000, "size": 2}]'
@@ -545,6 +555,7 @@ idmapped_source() {
 	is beside
 }
 
+# bats test_tags=root
 @test "id-mapped mounts that cannot be: no mappings, not a bind mount, not privileged" {
 	idmapped_source
 	make_bundle
@@ -559,6 +570,7 @@ idmapped_source() {
 	refuses 'mounts[6].source'
 }
 
+# bats test_tags=root
 @test "id-mapped mounts with the mappings of a user namespace that is joined" {
 	idmapped_source
 	make_bundle '.linux.namespaces += [{"type": "user"}] |
@@ -586,6 +598,7 @@ in_container() {
 	fence --root "$STATE" exec "$ID" "$@"
 }
 
+# bats test_tags=root
 @test "mounts add, mounts remove: while the container runs" {
 	for filter in . '.linux.namespaces += [{"type": "user"}] |
 		.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings'; do
@@ -622,7 +635,8 @@ in_container() {
 	assert_nothing_left
 }
 
-@test "mounts add: what cannot be, and what an ordinary user may" {
+# bats test_tags=root
+@test "mounts add: what cannot be" {
 	become root
 	make_bundle
 	bundle_args tail -f /dev/null
@@ -649,6 +663,11 @@ in_container() {
 	fails with_mounts add '[]'
 	has 'container not running'
 	runs fence --root "$STATE" delete "$ID"
+	assert_nothing_left
+}
+
+# bats test_tags=user
+@test "mounts add: what an ordinary user may" {
 	become user
 	make_bundle
 	bundle_args tail -f /dev/null
@@ -664,6 +683,7 @@ in_container() {
 
 # --- user namespaces of root's ---
 
+# bats test_tags=root
 @test "root can bind what the container's user namespace could not reach" {
 	mkdir -p "$WORK/closed/source"
 	echo content >"$WORK/closed/source/file"
@@ -677,6 +697,7 @@ in_container() {
 	has 'Read-only file system'
 }
 
+# bats test_tags=root
 @test "a root that the container's user namespace could not reach" {
 	local option
 	make_bundle '.linux.namespaces += [{"type": "user"}] |
@@ -789,6 +810,7 @@ in_container() {
 	done
 }
 
+# bats test_tags=root
 @test "linux.devices" {
 	make_bundle '.linux.devices = [
 		{"path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 384, "uid": 7, "gid": 8},
@@ -801,6 +823,7 @@ in_container() {
 /dev/pipe fifo 0:0 644 0:0'
 }
 
+# bats test_tags=user
 @test "a device in a user namespace is the host's own, or nothing" {
 	become user
 	make_bundle '.linux.devices = [{"path": "/dev/zero", "type": "c", "major": 1, "minor": 5}, {"path": "/dev/pipe", "type": "p"}]'
@@ -812,6 +835,7 @@ in_container() {
 	refuses '/dev/no-such-device'
 }
 
+# bats test_tags=user
 @test "a device in a user namespace by another name" {
 	become user
 	make_bundle '.linux.devices = [{"path": "/dev/other-zero", "type": "c", "major": 1, "minor": 5}]'
@@ -824,6 +848,7 @@ in_container() {
 	is 1:5
 }
 
+# bats test_tags=root
 @test "something else where a device should be" {
 	make_bundle '.linux.devices = [{"path": "/file", "type": "c", "major": 1, "minor": 3}]'
 	echo x >"$BUNDLE/rootfs/file"
@@ -896,6 +921,7 @@ in_container() {
 	refuses 'linux.sysctl'
 }
 
+# bats test_tags=root
 @test "sysctl where the runtime's own /proc/sys is read-only" {
 	make_bundle '.linux.sysctl = {"net.ipv4.ip_forward": "1"}'
 	bundle_args cat /proc/sys/net/ipv4/ip_forward

@@ -164,6 +164,7 @@ companion() {
 	done
 }
 
+# bats test_tags=root
 @test "another user cannot keep a relay alive" {
 	network '{}'
 	container
@@ -263,6 +264,7 @@ companion() {
 	TABLE
 }
 
+# bats test_tags=root
 @test "a container on the host's own network is refused" {
 	start container sleep 600
 	CONTAINER=$STARTED
@@ -272,6 +274,7 @@ companion() {
 	has "shares the host's network"
 }
 
+# bats test_tags=root
 @test "another user's container is refused" {
 	network '{}'
 	container

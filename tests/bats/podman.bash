@@ -33,7 +33,7 @@ engine_teardown() {
 }
 
 podman() {
-	in_host timeout --foreground 60 "${PODMAN[@]}" "$@" </dev/null
+	in_host timeout --foreground "$((60 * TIME_FACTOR))" "${PODMAN[@]}" "$@" </dev/null
 }
 
 podman_on_a_terminal() {

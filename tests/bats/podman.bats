@@ -1,4 +1,5 @@
 # podman's commands and options, with fence as a plain OCI runtime; buildah. (Policies under engines are in engines.bats.)
+# bats file_tags=root
 load helpers
 load podman
 

@@ -38,6 +38,7 @@ own_mounts() {
 
 # --- the compiler's decisions ---
 
+# bats test_tags=root
 @test "golden: the mounts of a project with rules above, below and across each other" {
 	mkdir -p "$HOME"/{.ssh,.config/gh,tools} secrets/open .git/{hooks,objects} .claude/commands build sub/.vscode data
 	touch "$HOME/.ssh/id" secrets/{key,open/file} .env sub/.env.local notes.key
@@ -53,6 +54,7 @@ own_mounts() {
 		grep -v -e config.json -e /rootfs/proc -e /rootfs/sys | golden bundle
 }
 
+# bats test_tags=root
 @test "golden: system calls, capabilities and namespaces of the default policy" {
 	spec --policy default
 	config '.linux.seccomp.syscalls[] | "\(.names | join(" ")): \(.action) \(.errnoRet) \(.args // [] | map("\(.index) \(.op) \(.value) \(.valueTwo)") | join("; "))"' |
@@ -321,6 +323,7 @@ own_mounts() {
 	done
 }
 
+# bats test_tags=user
 @test "what a command locks, by taking its own rights to a directory away, stays closed to the next one" {
 	become user
 	git init -q .

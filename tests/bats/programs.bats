@@ -1,5 +1,6 @@
 # Real programs inside, with nothing configured in them, by both ways out: through a proxy, and directly by rules. What needs large
 # packages, or minutes, is in tests/conformance (make conformance).
+# bats file_tags=user
 load helpers
 
 setup() {

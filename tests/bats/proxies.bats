@@ -1,5 +1,6 @@
 # How the relay deals with proxies: of which kinds, in which order, how they fail and heal, and the connections to them that it keeps ready. What it carries
 # through them is relay.bats' subject.
+# bats file_tags=root
 load helpers
 load relay
 

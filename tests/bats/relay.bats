@@ -1,5 +1,6 @@
 # What the relay carries, and how truthfully: TCP with all its endings, UDP, ping, inbound ports, and what a hostile program sends
 # it. How tun0 is made and taken away is network.bats' subject, the front door front_network.bats'.
+# bats file_tags=root
 load helpers
 load relay
 

@@ -122,6 +122,7 @@ waiting_bundle() {
 	done
 }
 
+# bats test_tags=root
 @test "run --detach, list, ps" {
 	waiting_bundle
 	starts oci run --detach --bundle "$BUNDLE" "$ID"
@@ -198,6 +199,7 @@ waiting_bundle() {
 	runs oci delete --force "$ID"
 }
 
+# bats test_tags=root
 @test "exec --detach and --pid-file" {
 	waiting_bundle
 	starts oci run --detach --bundle "$BUNDLE" "$ID"
@@ -254,6 +256,7 @@ waiting_bundle() {
 	EOT
 	local receiver=$!
 	wait_until test -S console
+	give console
 	runs oci create --console-socket "$PWD/console" --bundle "$BUNDLE" "$ID"
 	runs oci start "$ID"
 	wait "$receiver"
@@ -400,6 +403,7 @@ hook_filter() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "pause and resume; exec waits for nobody" {
 	require_kernel 'freezer cgroup' sh -c 'test -d /sys/fs/cgroup/freezer || test -e /sys/fs/cgroup/cgroup.controllers'
 	waiting_bundle
@@ -417,6 +421,7 @@ hook_filter() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "kill takes names, numbers and --all" {
 	make_bundle '.linux.namespaces -= [{ type: "pid" }]'
 	bundle_args sh -c 'tail -f /dev/null & trap "echo usr1 >/usr1" USR1; while :; do sleep 0.05; done'
@@ -435,6 +440,7 @@ hook_filter() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "namespaces of other containers are joined by path" {
 	waiting_bundle '.hostname = "first"'
 	starts oci run --detach --bundle "$BUNDLE" "$ID-1"
@@ -460,6 +466,7 @@ hook_filter() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "a user namespace with many ids, a joined network, and one to join" {
 	chmod 755 "$TEST_DIR"
 	local maps='.linux.uidMappings = [{ containerID: 0, hostID: 100000, size: 1000 }] | .linux.gidMappings = .linux.uidMappings'
@@ -488,14 +495,15 @@ hook_filter() {
 	assert_nothing_left
 }
 
+# bats test_tags=user
 @test "an ordinary user's mapping of many ids goes through newuidmap" {
 	require_kernel 'newuidmap' which newuidmap
 	become user
 	grep -q "^$TEST_USER:" /etc/subuid || usermod --add-subuids 200000-201000 --add-subgids 200000-201000 "$TEST_USER"
 	local first
 	first=$(sed -n "s/^$TEST_USER:\([0-9]*\):.*/\1/p" /etc/subuid | head -n 1)
-	make_bundle ".linux.uidMappings += [{ containerID: 1, hostID: $first, size: 100 }] |
-		.linux.gidMappings += [{ containerID: 1, hostID: $first, size: 100 }] | .process.user = { uid: 5, gid: 5, additionalGids: [6] }"
+	make_bundle ".linux.uidMappings |= .[:1] + [{ containerID: 1, hostID: $first, size: 100 }] |
+		.linux.gidMappings |= .[:1] + [{ containerID: 1, hostID: $first, size: 100 }] | .process.user = { uid: 5, gid: 5, additionalGids: [6] }"
 	bundle_args sh -c 'id -u; id -G'
 	runs run_bundle
 	is $'5\n5 6'

@@ -1,5 +1,6 @@
 # The check of what a connection to a name is for (network.checkServerName): TLS's server_name and HTTP's Host, however they are
 # written, on each way that TCP can go.
+# bats file_tags=user
 load helpers
 
 setup() {

@@ -1,5 +1,6 @@
 # What `fence run` and `fence exec` cost, call by call: each system call that they make, how often at most, and what for. One that is
 # not listed, or comes more often, fails the test: it needs a reason here, or goes.
+# bats file_tags=root
 load helpers
 
 setup_file() {

@@ -29,12 +29,15 @@ log_in() {
 create() {
 	rm -rf "$BUNDLE"
 	make_bundle "${1:-.}"
-	edit_config --arg path "$SLICE:fence:$ID" '.linux.cgroupsPath //= $path'
+	edit_config --arg path "$(slice):fence:$ID" '.linux.cgroupsPath //= $path'
 	bundle_args cat /dev/zero
 	fence --root "$STATE" --systemd-cgroup create --bundle "$BUNDLE" "$ID" >"$TEST_DIR/create.log" 2>&1 ||
 		{ cat "$TEST_DIR/create.log" && return 1; }
 }
-SLICE=system.slice
+
+slice() {
+	if [ "$who" = root ]; then echo system.slice; else echo user.slice; fi
+}
 
 remove() {
 	fence --root "$STATE" delete --force "$ID"
@@ -65,6 +68,7 @@ pid_of() {
 	fence --root "$STATE" state "$ID" | jq .pid
 }
 
+# bats test_tags=root
 @test "without systemd, --systemd-cgroup is one clear error, and nothing is left" {
 	# A mount namespace without the socket, where there is one.
 	make_bundle '.linux.cgroupsPath = "system.slice:fence:x"'
@@ -79,6 +83,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "a path that is not slice:prefix:name is refused" {
 	local path
 	require_kernel 'systemd (make check-vm has)' has_systemd
@@ -98,18 +103,17 @@ pid_of() {
 		create
 		shows ActiveState active
 		shows Delegate yes
-		shows Slice "$SLICE"
-		grep -q "/$SLICE/$SCOPE\$" "/proc/$(pid_of)/cgroup"
+		shows Slice "$(slice)"
+		grep -q "/$(slice)/$SCOPE\$" "/proc/$(pid_of)/cgroup"
 		[ "$(fence --root "$STATE" ps "$ID" | wc -l)" = 2 ] # the heading, and no process that kept the place
 		fence --root "$STATE" start "$ID"
 		runs fence --root "$STATE" exec "$ID" cat /proc/self/cgroup
-		has "/$SLICE/$SCOPE"
+		has "/$(slice)/$SCOPE"
 		fence --root "$STATE" pause "$ID"
 		runs fence --root "$STATE" state "$ID"
 		has '"paused"'
 		remove
-		XDG_RUNTIME_DIR=$WORK assert_nothing_left # a login session's has more in it
-		SLICE=user.slice
+		XDG_RUNTIME_DIR=${LOGIN:-$WORK} assert_nothing_left # a login session's has more in it
 	done
 }
 
@@ -123,6 +127,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "without a path: fence-ID.scope in system.slice; nested slices by their names" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	make_bundle
@@ -136,6 +141,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "limits are the scope's properties, and in the cgroup's files, also after a reload and update" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	require_kernel 'cgroup v2 alone' test -e /sys/fs/cgroup/cgroup.controllers
@@ -166,6 +172,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "devices stay denied after systemd was reloaded" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	create '.linux.resources.devices = [{"allow": false, "access": "rwm"}] |
@@ -207,6 +214,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "a scope of that name that is somebody else's is left alone" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	start other systemd-run --scope --unit "$SCOPE" cat /dev/zero

@@ -1,5 +1,6 @@
 # TCP as the relay itself speaks it, where it translates: by the packet, against a client that no kernel helps, so that it can do what
 # kernels don't. What a program sees of it is relay.bats' subject.
+# bats file_tags=root
 load helpers
 load relay
 
