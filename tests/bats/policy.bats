@@ -340,6 +340,7 @@ own_mounts() {
 	! grep -r evil .git sub
 }
 
+# bats test_tags=root
 @test "a FIFO that a command left where git has a file does not hold the next one up" {
 	become root
 	policy '{ "filesystem": { "allowWrite": ["."] } }'

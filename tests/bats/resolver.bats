@@ -1,4 +1,5 @@
 # What the relay makes of resolvers that are slow, silent or hostile. How names become addresses is network.bats' subject.
+# bats file_tags=root
 load helpers
 load relay
 
