@@ -228,7 +228,7 @@ write_attempts() {
 in_container() {
 	local network=$1 number
 	number=$(find "$TEST_DIR" -maxdepth 2 -name 'bundle*' | wc -l)
-	BUNDLE=${BUNDLE%-*}-$number
+	BUNDLE=${BUNDLE%/*}/bundle-$number
 	make_bundle '.process.capabilities |= map_values(["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_NET_BIND_SERVICE", "CAP_SYS_ADMIN", "CAP_SYS_PTRACE",
 			"CAP_DAC_OVERRIDE", "CAP_SETUID", "CAP_SETGID"])' \
 		'.process.env = ["PATH=/usr/sbin:/usr/bin:/bin"]' '.mounts += [{"destination": "/usr", "type": "bind", "source": "/usr", "options": ["rbind", "ro"]},
