@@ -233,7 +233,6 @@ static int clone_by_intermediate(struct execution *execution, struct error *err)
 static int clone_process(struct execution *execution, struct error *err)
 {
 	struct spawned *child = &execution->child;
-	_cleanup_close_ int ours = -1;
 
 	if (handshake_pair(&child->handshake, &execution->theirs, err) < 0)
 		return -1;
@@ -243,12 +242,10 @@ static int clone_process(struct execution *execution, struct error *err)
 		process_raise_rlimits(execution->process);
 		return clone_by_intermediate(execution, err);
 	}
-	/* This is for children alone, and for the one that is made next. */
-	if (execution->target.flags & CLONE_NEWPID) {
-		ours = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
-		if (ours < 0 || setns(execution->target.pidfd, CLONE_NEWPID) < 0)
-			return error_set(err, errno, "cannot join the container's pid namespace");
-	}
+	/* This is for children alone, and no other is made after this one. There is no way back for root of a user namespace
+	 * that is not our pid namespace's, as under a rootless engine. */
+	if (execution->target.flags & CLONE_NEWPID && setns(execution->target.pidfd, CLONE_NEWPID) < 0)
+		return error_set(err, errno, "cannot join the container's pid namespace");
 	execution->target.flags &= ~(unsigned int)CLONE_NEWPID;
 	child->pid =
 		namespaces_clone(0, cgroup_clone_fd(execution->cgroup), &child->pidfd, &execution->in_cgroup);
@@ -256,8 +253,6 @@ static int clone_process(struct execution *execution, struct error *err)
 		enter_and_run(execution);
 	if (child->pid < 0)
 		return error_set(err, errno, "cannot clone the process");
-	if (ours >= 0 && setns(ours, CLONE_NEWPID) < 0)
-		return error_set(err, errno, "cannot return to our own pid namespace");
 	execution->theirs = close_fd(execution->theirs);
 	return 0;
 }

@@ -199,6 +199,21 @@ waiting_bundle() {
 	runs oci delete --force "$ID"
 }
 
+# bats test_tags=user
+@test "exec as root of a user namespace that somebody else made, as a rootless engine does it" {
+	become user
+	waiting_bundle 'del(.linux.uidMappings, .linux.gidMappings) | .linux.namespaces |= map(select(.type != "user"))'
+	export ID
+	runs as_who unshare --user --map-root-user --mount sh -ec '
+		"$@" run --detach --bundle "$0" "$ID" </dev/null >/dev/null 2>&1
+		trap "\"\$@\" delete --force \"$ID\"" EXIT
+		"$@" exec "$ID" sh -c "echo inside; echo \$\$ >/pid; test \$\$ -lt 20"
+		"$@" exec --detach "$ID" sh -c "cat /pid >/other"
+		"$@" exec "$ID" sh -c "until [ -s /other ]; do sleep 0.05; done"' "$BUNDLE" "$FENCE" --root "$STATE"
+	is inside
+	assert_nothing_left
+}
+
 # bats test_tags=root
 @test "exec --detach and --pid-file" {
 	waiting_bundle

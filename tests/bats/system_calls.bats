@@ -58,7 +58,7 @@ move_mount 14 0 one for each mount, read-only path and mask
 mprotect 1 1 C library: relocated data
 newfstatat 18 12 is it a file or a directory (masks); are standard streams sockets or terminals; fstat of what is read
 open_tree 8 1 read-only paths, and the root itself
-openat 48+3*H 14+2*H state, config.json, cgroup files; those of the new cgroup must not be there
+openat 48+3*H 13+2*H state, config.json, cgroup files; those of the new cgroup must not be there
 openat2 20 0 each path inside the root, with RESOLVE_IN_ROOT
 pidfd_open 0 3 whom exec joins
 pivot_root 1 0 -
@@ -80,7 +80,7 @@ set_robust_list 2 1 C library
 set_tid_address 1 1 C library
 setgroups 1 1 process.user
 sethostname 1 0 hostname
-setns 0 3 the pid namespace and back, then all others at once
+setns 0 2 the pid namespace, then all others at once
 setresgid 1 1 process.user
 setresuid 1 1 process.user
 setsid 2 1 no controlling terminal of the caller
