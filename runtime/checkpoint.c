@@ -21,6 +21,7 @@ struct dump {
 	struct cgroup *cgroup;
 	struct checkpoint_directories directories;
 	struct criu_request request;
+	struct criu criu;
 	struct mount_table mounts; /* the container's */
 	int root;
 	struct json *descriptors;
@@ -192,6 +193,12 @@ static int write_record(struct dump *dump, struct error *err)
 	protections = protections_read(dump->arena, (pid_t)dump->state->pid.value, err);
 	if (!protections)
 		return -1;
+	/* Such a checkpoint could never be restored: the container would be lost. */
+	if (!criu_is_at_least(&dump->criu, 3, 19) && protections_forbid_new_privileges(protections))
+		return error_set(err, 0,
+			"CRIU %d.%d does not bring back no_new_privs, which processes of the container have: "
+			"version 3.19 or later is needed",
+			dump->criu.major, dump->criu.minor);
 	json_add(dump->arena, record, CHECKPOINT_DESCRIPTORS, dump->descriptors);
 	json_add(dump->arena, record, CHECKPOINT_FOREGROUND,
 		json_new_boolean(dump->arena, dump->state->foreground.value));
@@ -213,16 +220,15 @@ static int converse(struct dump *dump, struct error *err)
 {
 	enum criu_request_type type = dump->options->pre_dump ? CRIU_PRE_DUMP : CRIU_DUMP;
 	const char *log = checkpoint_log(dump->arena, dump->options, log_name);
-	struct criu criu;
 	pid_t pid;
 	int result;
 
 	/* Without it, what is there of an earlier checkpoint is no whole one any more. */
 	unlinkat(dump->directories.images, CHECKPOINT_RECORD, 0);
-	result = criu_start(&criu, &dump->request, NULL, NULL, err);
+	result = criu_start(&dump->criu, &dump->request, NULL, NULL, err);
 	if (result == 0)
-		result = criu_call(&criu, &dump->request, type, notice, dump, log, &pid, err);
-	criu_end(&criu, result < 0 ? err : NULL);
+		result = criu_call(&dump->criu, &dump->request, type, notice, dump, log, &pid, err);
+	criu_end(&dump->criu, result < 0 ? err : NULL);
 	/* If CRIU was killed it has left that to us. */
 	if (result < 0)
 		cgroup_freeze(dump->cgroup, false, NULL);

@@ -149,6 +149,11 @@ static int take_prepared(struct criu *criu, struct error *err)
 	return 0;
 }
 
+bool criu_is_at_least(const struct criu *criu, int major, int minor)
+{
+	return criu->major > major || (criu->major == major && criu->minor >= minor);
+}
+
 static int check_version(struct criu *criu, struct error *err)
 {
 	_cleanup_close_ int fd = -1;
@@ -159,8 +164,9 @@ static int check_version(struct criu *criu, struct error *err)
 		return -1;
 	if (response.type != CRIU_VERSION || !response.success)
 		return error_set(err, 0, "CRIU does not tell its version");
-	if (response.major > VERSION_MAJOR ||
-		(response.major == VERSION_MAJOR && response.minor >= VERSION_MINOR))
+	criu->major = (int)response.major;
+	criu->minor = (int)response.minor;
+	if (criu_is_at_least(criu, VERSION_MAJOR, VERSION_MINOR))
 		return 0;
 	return error_set(err, 0, "the package criu is too old: version %d.%d or later is needed",
 		VERSION_MAJOR, VERSION_MINOR);

@@ -23,6 +23,7 @@ struct criu {
 	pid_t pid;
 	int pidfd; /* what it has forked can have the socket too: only this tells of its end */
 	int socket;
+	int major, minor; /* its version */
 	int fds[CRIU_PREPARED_FDS];
 };
 
@@ -33,6 +34,8 @@ bool criu_is_installed(void);
  * ended also if this fails. */
 int criu_start(struct criu *criu, const struct criu_request *request, criu_prepare *prepare, void *data,
 	struct error *err);
+
+bool criu_is_at_least(const struct criu *criu, int major, int minor);
 
 /* `log` is where CRIU says more, for messages. On success *pid is the restored process. */
 int criu_call(struct criu *criu, const struct criu_request *request, enum criu_request_type type,

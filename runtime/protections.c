@@ -17,6 +17,7 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* ---- threads ---- */
 
@@ -67,6 +68,12 @@ static struct json *read_status(struct arena *arena, char *text, const char **id
 	return facts;
 }
 
+/* After an error: what stands still can be killed all the same. It is as good as a zombie then. */
+static bool has_ended(const char *directory)
+{
+	return errno == ESRCH || (errno == ENOENT && access(directory, F_OK) < 0);
+}
+
 static int read_thread(struct arena *arena, const char *directory, struct json *threads, struct error *err)
 {
 	const char *path = arena_printf(arena, "%s/status", directory), *id;
@@ -74,7 +81,7 @@ static int read_thread(struct arena *arena, const char *directory, struct json *
 	struct json *facts, *thread = json_new_object(arena);
 
 	if (!text)
-		return error_set(err, errno, "cannot read %s", path);
+		return has_ended(directory) ? 0 : error_set(err, errno, "cannot read %s", path);
 	facts = read_status(arena, text, &id);
 	if (!facts)
 		return 0;
@@ -84,7 +91,7 @@ static int read_thread(struct arena *arena, const char *directory, struct json *
 		path = arena_printf(arena, "%s/%s", directory, thread_files[i]);
 		text = read_all(arena, path);
 		if (!text)
-			return error_set(err, errno, "cannot read %s", path);
+			return has_ended(directory) ? 0 : error_set(err, errno, "cannot read %s", path);
 		json_add(arena, facts, thread_files[i], json_new_string(arena, text));
 	}
 	/* Without a security module there is no label, and reading is an error. */
@@ -104,7 +111,7 @@ static int read_children(struct arena *arena, const char *directory, struct json
 	char *list = read_all(arena, path), *word;
 
 	if (!list)
-		return error_set(err, errno, "cannot read %s", path);
+		return has_ended(directory) ? 0 : error_set(err, errno, "cannot read %s", path);
 	while ((word = strsep(&list, " ")))
 		if (*word && read_process(arena, atoi(word), threads, err) < 0)
 			return -1;
@@ -118,7 +125,7 @@ static int read_process(struct arena *arena, pid_t pid, struct json *threads, st
 	struct dirent *entry;
 
 	if (!tasks)
-		return error_set(err, errno, "cannot open %s", path);
+		return has_ended(path) ? 0 : error_set(err, errno, "cannot open %s", path);
 	while ((entry = readdir(tasks))) {
 		const char *directory = arena_printf(arena, "%s/%s", path, entry->d_name);
 
@@ -309,9 +316,23 @@ struct json *protections_read(struct arena *arena, pid_t init, struct error *err
 
 	if (mountinfo_read(arena, init, &table, err) < 0 || read_process(arena, init, threads, err) < 0)
 		return NULL;
+	if (threads->array.count == 0) {
+		error_set(err, 0, "the container's processes have ended meanwhile");
+		return NULL;
+	}
 	json_add(arena, recorded, "mounts", write_mounts(arena, &table));
 	json_add(arena, recorded, "threads", threads);
 	return recorded;
+}
+
+bool protections_forbid_new_privileges(const struct json *recorded)
+{
+	const struct json *threads = json_get(recorded, "threads");
+
+	for (size_t i = 0; i < threads->array.count; i++)
+		if (strcmp(string_in(json_get(threads->array.items[i], "facts"), "NoNewPrivs"), "1") == 0)
+			return true;
+	return false;
 }
 
 int protections_check(

@@ -12,6 +12,9 @@
 /* The processes are `init` and what descends from it; they stand still. */
 struct json *protections_read(struct arena *arena, pid_t init, struct error *err);
 
+/* Has any thread of the record no_new_privs? */
+bool protections_forbid_new_privileges(const struct json *recorded);
+
 /* Gives mounts back the restrictions that they lack. Moves the caller into the mount namespace of `init`: to be called in a process
  * that does nothing else. */
 int protections_regain(struct arena *arena, const struct json *recorded, pid_t init, struct error *err);

@@ -91,7 +91,10 @@ def stage(name, pid=0):
 
 
 def answer(kind, success, extra=b""):
-    rpc.send(field(1, kind) + field(2, success) + extra)
+    try:
+        rpc.send(field(1, kind) + field(2, success) + extra)
+    except BrokenPipeError:
+        sys.exit(1)  # refused, and not waited for
 
 
 def describe(options):
@@ -166,7 +169,8 @@ def restore(options):
 
 request = receive()
 assert request[1] == VERSION and request[4] == 1
-answer(VERSION, 1, field(10, field(1, 3 if mode == "old" else 4) + field(2, 16 if mode == "old" else 2)))
+major, minor = {"old": (3, 16), "before 3.19": (3, 18)}.get(mode, (4, 2))
+answer(VERSION, 1, field(10, field(1, major) + field(2, minor)))
 request = receive()
 log(f"request {request[1]}")
 if request[1] == RESTORE:

@@ -20,6 +20,7 @@ use_criu() {
 	mkdir -p "$TEST_DIR/real"
 	ln -sf "$(realpath "$criu")" "$TEST_DIR/real/criu"
 	PATH=$TEST_DIR/real:$REAL_PATH
+	NO_NEW_PRIVILEGES=$(criu --version | jq -R 'ltrimstr("Version: ") | select(test("^[0-9]")) | split(".") | map(tonumber) >= [3, 19]')
 	why=$(criu check 2>&1) || skip "this $("$criu" --version | head -n 1) does not work on Linux $(uname -r): $(head -n 1 <<<"$why")"
 }
 
@@ -45,7 +46,8 @@ container() {
 			{"destination": "/data", "source": "data", "options": ["bind", "ro", "nosuid"]},
 			{"destination": "/etc/one", "source": "data/one", "options": ["bind", "nodev", "noexec"]}]' \
 		'.linux.seccomp = {"defaultAction": "SCMP_ACT_ALLOW",
-			"syscalls": [{"names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO"}]}' "$@"
+			"syscalls": [{"names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO"}]}' \
+		".process.noNewPrivileges = ${NO_NEW_PRIVILEGES:-true}" "$@"
 	edit_config --arg path "/$ID" '.linux.cgroupsPath = $path | .linux.resources.pids.limit = 50'
 	mkdir -p "$BUNDLE/data" "$BUNDLE/rootfs/hidden" "$BUNDLE/rootfs/data"
 	echo one >"$BUNDLE/data/one"
@@ -201,6 +203,16 @@ is_gone() {
 	jq -e '.potentiallyUnsafeConfigAnnotations | index("org.criu.config")' <<<"$output"
 }
 
+@test "a CRIU that does not bring no_new_privs back will do for who does not have it" {
+	begin '.process.noNewPrivileges = false'
+	mode 'before 3.19'
+	runs F checkpoint --leave-running "$ID"
+	runs F exec --no-new-privs "$ID" sh -c 'sleep 1000 </dev/null >/dev/null 2>&1 &'
+	fails F checkpoint --leave-running "$ID"
+	has 'no_new_privs'
+	runs F delete --force "$ID"
+}
+
 # --- what goes wrong ---
 
 @test "a checkpoint that fails: one line with the reason, and the container goes on" {
@@ -219,6 +231,7 @@ is_gone() {
 		garbage|CRIU's answer makes no sense
 		wrong|CRIU answered what was not asked
 		old|the package criu is too old: version 3.17
+		before 3.19|CRIU 3.18 does not bring back no_new_privs
 	TABLE
 	mkdir "$TEST_DIR/none"
 	fails env PATH="$TEST_DIR/none" "$FENCE" --root "$STATE" checkpoint --image-path images "$ID"
