@@ -227,13 +227,18 @@ static int apply(
 
 int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
 {
+	if (cgroup && cgroup_check_usage(cgroup, resources, err) < 0)
+		return -1;
 	return apply(cgroup, resources, true, err);
 }
 
 /* systemd first: its figures are rounded. */
 int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
 {
-	if (cgroup && cgroup->unit && cgroup_systemd_update(cgroup, resources, err) < 0)
+	if (!cgroup)
+		return 0;
+	if (cgroup_check_usage(cgroup, resources, err) < 0 ||
+		(cgroup->unit && cgroup_systemd_update(cgroup, resources, err) < 0))
 		return -1;
 	return apply(cgroup, resources, false, err);
 }

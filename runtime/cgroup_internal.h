@@ -65,8 +65,12 @@ int cgroup_set_failed(struct cgroup *cgroup, const char *controller, const char 
 bool cgroup_has(struct cgroup *cgroup, const char *controller, const char *file);
 
 /* memory.checkBeforeUpdate: refuses a limit below what is used now. */
-int cgroup_check_usage(
-	struct cgroup *cgroup, const struct oci_memory *memory, const char *usage_file, struct error *err);
+int cgroup_check_usage(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
+
+/* What linux.resources.unified has for the file; NULL: nothing. */
+const char *cgroup_unified_value(const struct oci_resources *resources, const char *file);
+/* What cpu.idle is to be. 1: the cgroup has no weight. */
+struct optional_int64 cgroup_v2_idle(const struct oci_resources *resources);
 
 /* Below linux.resources; v1 for the v1 hierarchies and, on hybrid, what only the v2 one has. */
 int cgroup_v1_apply(

@@ -4,23 +4,56 @@
 
 #include <string.h>
 
-int cgroup_check_usage(
-	struct cgroup *cgroup, const struct oci_memory *memory, const char *usage_file, struct error *err)
+static bool read_usage(const struct cgroup_directory *directory, const char *file, uint64_t *usage)
 {
-	struct cgroup_directory *directory = cgroup_controller(cgroup, "memory");
-	char usage[32];
+	char text[32];
 
-	if (!memory->check_before_update.value || memory->limit.value <= 0)
-		return 0;
-	if (!directory || !cgroup_directory_open(directory) ||
-		!cgroup_read(directory->fd, usage_file, usage, sizeof(usage)))
-		return error_set(err, directory ? errno : 0,
-			"linux.resources.memory.checkBeforeUpdate: cannot read how much is used");
-	if (strtoull(usage, NULL, 10) <= (uint64_t)memory->limit.value)
+	if (!cgroup_read(directory->fd, file, text, sizeof(text)))
+		return false;
+	*usage = strtoull(text, NULL, 10);
+	return true;
+}
+
+static int check_one(uint64_t usage, int64_t limit, const char *property, const char *what, struct error *err)
+{
+	if (limit <= 0 || usage <= (uint64_t)limit)
 		return 0;
 	return error_set(err, EBUSY,
-		"linux.resources.memory.limit: %" PRId64 " is less than the %s bytes that are in use",
-		memory->limit.value, usage);
+		"linux.resources.memory.%s: rejecting %s limit: %" PRId64 " is less than the %" PRIu64
+		" bytes that are in use",
+		property, what, limit, usage);
+}
+
+int cgroup_check_usage(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	const struct oci_memory *memory = resources ? resources->memory : NULL;
+	struct cgroup_directory *directory = cgroup_controller(cgroup, "memory");
+	uint64_t usage, swap = 0;
+	bool v2;
+
+	if (!memory || !memory->check_before_update.value ||
+		(memory->limit.value <= 0 && memory->swap.value <= 0))
+		return 0;
+	v2 = directory && hierarchy_is_v2(directory->hierarchy);
+	if (!directory || !cgroup_directory_open(directory) ||
+		!read_usage(directory, v2 ? "memory.current" : "memory.usage_in_bytes", &usage))
+		return error_set(err, directory ? errno : 0,
+			"linux.resources.memory.checkBeforeUpdate: cannot read how much is used");
+	/* v1's kernel itself refuses such a limit on both. */
+	if (v2 && memory->swap.value > 0) {
+		read_usage(directory, "memory.swap.current", &swap); /* not there without swap accounting */
+		if (check_one(usage + swap, memory->swap.value, "swap", "memory+swap", err) < 0)
+			return -1;
+	}
+	return check_one(usage, memory->limit.value, "limit", "memory", err);
+}
+
+const char *cgroup_unified_value(const struct oci_resources *resources, const char *file)
+{
+	for (size_t i = 0; i < resources->unified.count; i++)
+		if (strcmp(resources->unified.items[i].key, file) == 0)
+			return resources->unified.items[i].value;
+	return NULL;
 }
 
 bool cgroup_devices_matter(const struct cgroup *cgroup)
@@ -137,6 +170,8 @@ int cgroup_apply_unified(struct cgroup *cgroup, const struct oci_resources *reso
 				"linux.resources.unified: an invalid configuration here: there is no %s/%s, "
 				"as the controller is not there or not enabled",
 				directory->path, pair->key);
+		if (strcmp(pair->key, "cpu.weight") == 0 && cgroup_v2_idle(resources).value == 1)
+			continue;
 		if (write_lines(directory, pair->key, arena_strdup(cgroup->arena, pair->value), err) < 0)
 			return -1;
 	}

@@ -92,8 +92,7 @@ static const char *slice_path(struct arena *arena, const char *slice, struct err
 	return path;
 }
 
-/* Where the instance has its own root: "" for the system's, else such as "/user.slice/user-1000.slice/user@1000.service". */
-static int find_root(struct dbus *dbus, const char **root, struct error *err)
+static int get_property(struct dbus *dbus, const char *name, const char **value, struct error *err)
 {
 	static const struct dbus_method get = { SYSTEMD_PATH, "org.freedesktop.DBus.Properties", "Get",
 		"ss" };
@@ -101,15 +100,21 @@ static int find_root(struct dbus *dbus, const char **root, struct error *err)
 	struct dbus_message reply;
 
 	dbus_put_string(&body, SYSTEMD_INTERFACE "Manager");
-	dbus_put_string(&body, "ControlGroup");
+	dbus_put_string(&body, name);
 	if (dbus_call(dbus, &get, &body, &reply, err) < 0)
 		return -1;
 	if (strcmp(dbus_get_signature(&reply), "s") == 0)
-		*root = dbus_get_string(&reply);
+		*value = dbus_get_string(&reply);
 	else
 		reply.malformed = true;
-	if (reply.malformed)
-		return error_set(err, EPROTO, "systemd does not say where its cgroup is");
+	return reply.malformed ? error_set(err, EPROTO, "systemd does not say what its %s is", name) : 0;
+}
+
+/* Where the instance has its own root: "" for the system's, else such as "/user.slice/user-1000.slice/user@1000.service". */
+static int find_root(struct dbus *dbus, const char **root, struct error *err)
+{
+	if (get_property(dbus, "ControlGroup", root, err) < 0)
+		return -1;
 	if (strcmp(*root, "/") == 0)
 		*root = "";
 	return 0;
@@ -200,9 +205,23 @@ static bool is_error(const struct dbus_message *reply, const char *name)
 	       strcmp(reply->error + strlen(prefix), name) == 0;
 }
 
-static int put_properties(struct dbus_body *body, struct cgroup *cgroup,
-	const struct oci_resources *resources, const struct string_map *annotations, pid_t placeholder,
-	struct error *err)
+/* Since version 252 systemd knows cpu.idle, and writes it whenever it writes the weight: unasked, it is 0. */
+static int put_weight(struct dbus *dbus, struct dbus_body *body, const struct cgroup *cgroup,
+	const struct oci_resources *resources, struct error *err)
+{
+	const char *version = "";
+
+	if (!resources || !cgroup->unified)
+		return 0;
+	if (cgroup_v2_idle(resources).set && get_property(dbus, "Version", &version, err) < 0)
+		return -1;
+	version += strcspn(version, "0123456789"); /* "252.39-1~deb12u2", "v259" */
+	systemd_put_weight(body, resources, strtoul(version, NULL, 10) >= 252);
+	return 0;
+}
+
+static int put_properties(struct dbus *dbus, struct dbus_body *body, struct cgroup *cgroup,
+	const struct oci_resources *resources, const struct string_map *annotations, struct error *err)
 {
 	static const char *const true_properties[] = { "Delegate", "CPUAccounting", "IOAccounting",
 		"MemoryAccounting", "TasksAccounting" };
@@ -215,8 +234,9 @@ static int put_properties(struct dbus_body *body, struct cgroup *cgroup,
 	systemd_put_bool(body, "DefaultDependencies", false);
 	for (size_t i = 0; i < ARRAY_SIZE(true_properties); i++)
 		systemd_put_bool(body, true_properties[i], true);
-	systemd_put_pid(body, "PIDs", placeholder);
+	systemd_put_pid(body, "PIDs", cgroup->placeholder);
 	if (systemd_put_resources(body, cgroup, resources, err) < 0 ||
+		put_weight(dbus, body, cgroup, resources, err) < 0 ||
 		systemd_put_devices(body, cgroup, resources, err) < 0 ||
 		systemd_put_annotations(body, annotations, err) < 0)
 		return -1;
@@ -273,7 +293,7 @@ int cgroup_systemd_start(struct cgroup *cgroup, const struct oci_resources *reso
 		return error_set(err, errno, "cannot make a process for %s", cgroup->unit);
 	dbus_put_string(&body, cgroup->unit);
 	dbus_put_string(&body, "replace");
-	if (put_properties(&body, cgroup, resources, annotations, cgroup->placeholder, err) < 0)
+	if (put_properties(&dbus, &body, cgroup, resources, annotations, err) < 0)
 		return -1;
 	none = dbus_begin_array(&body, 8);
 	dbus_end_array(&body, 8, none);
@@ -300,14 +320,16 @@ int cgroup_systemd_update(struct cgroup *cgroup, const struct oci_resources *res
 	const char *ignored;
 	size_t list;
 
+	if (open_systemd(&dbus, cgroup->arena, cgroup->rootless, err) < 0)
+		return -1;
 	dbus_put_string(&body, cgroup->unit);
 	dbus_put_bool(&body, true); /* for the unit as it runs, not for ever */
 	list = dbus_begin_array(&body, 8);
-	if (systemd_put_resources(&body, cgroup, resources, err) < 0)
+	if (systemd_put_resources(&body, cgroup, resources, err) < 0 ||
+		put_weight(&dbus, &body, cgroup, resources, err) < 0)
 		return -1;
 	dbus_end_array(&body, 8, list);
-	if (open_systemd(&dbus, cgroup->arena, cgroup->rootless, err) < 0 ||
-		dbus_call(&dbus, &set, &body, &reply, err) < 0)
+	if (dbus_call(&dbus, &set, &body, &reply, err) < 0)
 		return -1;
 	/* It answers before it has written its files, and writes them before it answers anything else. */
 	return find_root(&dbus, &ignored, err);

@@ -99,8 +99,6 @@ static int apply_memory_limits(struct cgroup *cgroup, const struct oci_memory *m
 {
 	int64_t limit = memory->limit.value, swap = memory->swap.value;
 
-	if (cgroup_check_usage(cgroup, memory, "memory.usage_in_bytes", err) < 0)
-		return -1;
 	/* "No limit" on memory alone would fail against a lower one on both together. */
 	if (limit < 0 && !is_given(swap) && cgroup_has(cgroup, "memory", "memory.memsw.limit_in_bytes"))
 		swap = -1;

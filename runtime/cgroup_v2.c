@@ -4,6 +4,8 @@
  */
 #include "runtime/cgroup_internal.h"
 #include "runtime/device_filter.h"
+#include "runtime/log.h"
+#include "runtime/systemd_properties.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -116,8 +118,7 @@ static int apply_memory(struct cgroup *cgroup, const struct oci_memory *memory, 
 			"out");
 	/* memory.kernel and memory.kernelTCP: that memory counts in memory.max, and has no limit of its own.
 	 * memory.useHierarchy: v2 always does. */
-	if (cgroup_check_usage(cgroup, memory, "memory.current", err) < 0 ||
-		apply_swap(cgroup, memory, err) < 0 ||
+	if (apply_swap(cgroup, memory, err) < 0 ||
 		set_memory(cgroup, "memory.max", "memory.limit", memory->limit.value, err) < 0)
 		return -1;
 	return set_memory(cgroup, "memory.low", "memory.reservation", memory->reservation.value, err);
@@ -139,24 +140,23 @@ uint64_t cgroup_v2_cpu_weight(uint64_t shares)
 /* cpu.max holds quota and period; one that is not given stays as it is. */
 static int apply_quota(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
 {
-	char now[64] = "max 100000", quota[32], *period;
+	char text[64] = "max 100000", *rest = text;
 	struct cgroup_directory *directory = cgroup_controller(cgroup, "cpu");
+	uint64_t quota, period;
 
 	if (cpu->quota.value == 0 && cpu->period.value == 0)
 		return 0;
 	if (directory && cgroup_directory_open(directory))
-		cgroup_read(directory->fd, "cpu.max", now, sizeof(now));
-	period = now;
-	snprintf(quota, sizeof(quota), "%s", strsep(&period, " "));
-	if (cpu->quota.value < 0)
-		snprintf(quota, sizeof(quota), "max");
-	else if (cpu->quota.value > 0)
-		snprintf(quota, sizeof(quota), "%" PRId64, cpu->quota.value);
-	if (cpu->period.value)
-		return cgroup_set(
-			cgroup, "cpu", "cpu.max", "cpu.quota", err, "%s %" PRIu64, quota, cpu->period.value);
-	return cgroup_set(
-		cgroup, "cpu", "cpu.max", "cpu.quota", err, "%s %s", quota, period ? period : "100000");
+		cgroup_read(directory->fd, "cpu.max", text, sizeof(text));
+	quota = strtoull(strsep(&rest, " "), NULL, 10); /* "max": 0 */
+	period = cpu->period.value ? cpu->period.value : strtoull(rest ? rest : "100000", NULL, 10);
+	if (cpu->quota.value != 0)
+		quota = cpu->quota.value > 0 ? (uint64_t)cpu->quota.value : 0;
+	if (quota == 0)
+		return cgroup_set(cgroup, "cpu", "cpu.max", "cpu.quota", err, "max %" PRIu64, period);
+	if (cgroup->unit)
+		quota = systemd_round_quota(quota, period);
+	return cgroup_set(cgroup, "cpu", "cpu.max", "cpu.quota", err, "%" PRIu64 " %" PRIu64, quota, period);
 }
 
 /* A burst above the quota that holds is refused (EINVAL), as is a quota below the burst: either order can be right. */
@@ -174,20 +174,42 @@ static int apply_bandwidth(struct cgroup *cgroup, const struct oci_cpu *cpu, str
 	return done ? 0 : cgroup_set(cgroup, "cpu", "cpu.max.burst", "cpu.burst", err, "%s", burst);
 }
 
-static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+struct optional_int64 cgroup_v2_idle(const struct oci_resources *resources)
 {
+	const char *unified = cgroup_unified_value(resources, "cpu.idle");
+
+	if (unified)
+		return (struct optional_int64){ true, strtoll(unified, NULL, 10) };
+	return resources->cpu ? resources->cpu->idle : (struct optional_int64){ 0 };
+}
+
+/* A group that is idle has no weight. */
+static void warn_of_idle(const struct oci_resources *resources)
+{
+	const struct oci_cpu *cpu = resources->cpu;
+
+	if (cgroup_v2_idle(resources).value == 1 &&
+		((cpu && cpu->shares.value) || cgroup_unified_value(resources, "cpu.weight")))
+		log_warning("linux.resources: unable to apply both cpu.idle and a weight (cpu.shares or "
+			    "unified's cpu.weight); ignoring the weight");
+}
+
+static int apply_cpu(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)
+{
+	const struct oci_cpu *cpu = resources->cpu;
+
 	if (!cpu)
 		return 0;
 	if (cpu->realtime_period.value || cpu->realtime_runtime.value)
 		return error_set(err, 0,
 			"linux.resources.cpu.realtimeRuntime: cgroup v2 has no realtime bandwidth; leave it "
 			"out");
-	/* A group that is idle has no weight: the order of the two depends on the direction. */
 	if (cpu->idle.set && cpu->idle.value == 0 &&
 		cgroup_set(cgroup, "cpu", "cpu.idle", "cpu.idle", err, "0") < 0)
 		return -1;
-	if (cpu->shares.value && cgroup_set(cgroup, "cpu", "cpu.weight", "cpu.shares", err, "%" PRIu64,
-					 cgroup_v2_cpu_weight(cpu->shares.value)) < 0)
+	if (cpu->shares.value && cgroup_v2_idle(resources).value != 1 &&
+		cgroup_set(cgroup, "cpu", "cpu.weight", "cpu.shares", err, "%" PRIu64,
+			cgroup_v2_cpu_weight(cpu->shares.value)) < 0)
 		return -1;
 	if (cpu->idle.value != 0 &&
 		cgroup_set(cgroup, "cpu", "cpu.idle", "cpu.idle", err, "%" PRId64, cpu->idle.value) < 0)
@@ -300,7 +322,8 @@ int cgroup_v2_apply(
 		(resources->network->class_id.value || resources->network->priorities.count))
 		return error_set(err, 0,
 			"linux.resources.network: cgroup v2 has neither net_cls nor net_prio; leave it out");
-	if (apply_memory(cgroup, resources->memory, err) < 0 || apply_cpu(cgroup, resources->cpu, err) < 0 ||
+	warn_of_idle(resources);
+	if (apply_memory(cgroup, resources->memory, err) < 0 || apply_cpu(cgroup, resources, err) < 0 ||
 		cgroup_apply_pids(cgroup, resources->pids, err) < 0 ||
 		apply_block_io(cgroup, resources->block_io, err) < 0 ||
 		cgroup_apply_hugepages(cgroup, resources, err) < 0 ||

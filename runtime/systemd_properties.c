@@ -62,8 +62,11 @@ static void put_memory(struct dbus_body *body, bool unified, const struct oci_me
 	if (!unified)
 		return;
 	put_limit(body, "MemoryLow", memory->reservation.value);
-	if (memory->swap.value < 0)
+	/* As apply_swap() of cgroup_v2.c has it. */
+	if (memory->swap.value < 0 || (memory->limit.value < 0 && !memory->swap.set))
 		put_limit(body, "MemorySwapMax", -1);
+	else if (memory->limit.value < 0)
+		put_limit(body, "MemorySwapMax", memory->swap.value);
 	else if (memory->limit.value > 0 && memory->swap.value >= memory->limit.value)
 		put_uint64(body, "MemorySwapMax", (uint64_t)(memory->swap.value - memory->limit.value));
 }
@@ -75,32 +78,76 @@ static void put_pids(struct dbus_body *body, const struct oci_pids *pids)
 		put_limit(body, "TasksMax", pids->limit.value ? pids->limit.value : 1);
 }
 
-/* systemd knows the quota of a second, in steps of 10 ms. What is not given stays as it is. */
-static void put_quota(struct dbus_body *body, struct cgroup *cgroup, const struct oci_cpu *cpu)
+/* CPU time in a period, in microseconds. A quota of 0 is none. */
+struct bandwidth {
+	uint64_t quota, period;
+};
+
+/* "max 100000": cpu.max, or a part of it. What it does not say stays as it is. */
+static void read_bandwidth(const char *text, struct bandwidth *bandwidth)
 {
-	const uint64_t second = 1000000, step = 10000;
+	char *end;
+	uint64_t quota = strtoull(text, &end, 10), period;
+
+	if (end != text || strncmp(text, "max", strlen("max")) == 0)
+		bandwidth->quota = quota;
+	text = strchr(text, ' ');
+	period = text ? strtoull(text, NULL, 10) : 0;
+	if (period)
+		bandwidth->period = period;
+}
+
+static struct bandwidth bandwidth_now(struct cgroup *cgroup)
+{
 	struct cgroup_directory *directory = cgroup_controller(cgroup, "cpu");
-	uint64_t quota = cpu->quota.value > 0 ? (uint64_t)cpu->quota.value : 0, period = cpu->period.value;
-	char now[64] = "";
+	struct bandwidth bandwidth = { .period = 100000 };
+	char text[64];
 
-	if (cpu->quota.value == 0 && period == 0)
-		return;
 	if (cgroup->unified && directory && cgroup_directory_open(directory) &&
-		cgroup_read(directory->fd, "cpu.max", now, sizeof(now))) {
-		char *now_period = strchr(now, ' ');
+		cgroup_read(directory->fd, "cpu.max", text, sizeof(text)))
+		read_bandwidth(text, &bandwidth);
+	return bandwidth;
+}
 
-		if (cpu->quota.value == 0)
-			quota = strtoull(now, NULL, 10); /* "max": 0 */
-		if (period == 0 && now_period)
-			period = strtoull(now_period, NULL, 10);
-	}
-	if (period == 0)
-		period = 100000;
-	put_uint64(body, "CPUQuotaPeriodUSec", period);
-	if (quota == 0)
+static const uint64_t second = 1000000;
+
+/* systemd knows the quota of a second, in steps of 10 ms. */
+static uint64_t quota_of_second(uint64_t quota, uint64_t period)
+{
+	const uint64_t step = 10000;
+
+	return (quota * second / period + step - 1) / step * step;
+}
+
+uint64_t systemd_round_quota(uint64_t quota, uint64_t period)
+{
+	uint64_t rounded = period ? quota_of_second(quota, period) * period / second : 0;
+
+	return rounded > quota ? rounded : quota;
+}
+
+static void put_bandwidth(struct dbus_body *body, const struct bandwidth *bandwidth)
+{
+	put_uint64(body, "CPUQuotaPeriodUSec", bandwidth->period);
+	if (bandwidth->quota == 0)
 		put_limit(body, "CPUQuotaPerSecUSec", -1);
 	else
-		put_uint64(body, "CPUQuotaPerSecUSec", (quota * second / period + step - 1) / step * step);
+		put_uint64(body, "CPUQuotaPerSecUSec", quota_of_second(bandwidth->quota, bandwidth->period));
+}
+
+/* What is not given stays as it is. */
+static void put_quota(struct dbus_body *body, struct cgroup *cgroup, const struct oci_cpu *cpu)
+{
+	struct bandwidth bandwidth;
+
+	if (cpu->quota.value == 0 && cpu->period.value == 0)
+		return;
+	bandwidth = bandwidth_now(cgroup);
+	if (cpu->quota.value != 0)
+		bandwidth.quota = cpu->quota.value > 0 ? (uint64_t)cpu->quota.value : 0;
+	if (cpu->period.value != 0)
+		bandwidth.period = cpu->period.value;
+	put_bandwidth(body, &bandwidth);
 }
 
 /* "0-2,5" as a bit map, CPU 0 being the lowest bit of the first byte. */
@@ -144,9 +191,7 @@ static int put_cpu(
 {
 	if (!cpu)
 		return 0;
-	if (cpu->shares.value && cgroup->unified)
-		put_uint64(body, "CPUWeight", cgroup_v2_cpu_weight(cpu->shares.value));
-	else if (cpu->shares.value)
+	if (cpu->shares.value && !cgroup->unified)
 		put_uint64(body, "CPUShares", cpu->shares.value);
 	put_quota(body, cgroup, cpu);
 	/* Of v1's cpusets systemd knows nothing. */
@@ -177,24 +222,35 @@ static const struct {
 	{ "memory.max", "MemoryMax" },
 	{ "memory.swap.max", "MemorySwapMax" },
 	{ "pids.max", "TasksMax" },
-	{ "cpu.weight", "CPUWeight" },
 };
 
-static int put_unified(struct dbus_body *body, const struct string_map *unified, struct error *err)
+static void put_unified_number(struct dbus_body *body, const struct string_pair *pair)
+{
+	char *end;
+	uint64_t number = strtoull(pair->value, &end, 10);
+
+	for (size_t i = 0; i < ARRAY_SIZE(unified_numbers); i++) {
+		if (strcmp(pair->key, unified_numbers[i].file) != 0)
+			continue;
+		if (strcmp(pair->value, "max") == 0)
+			put_uint64(body, unified_numbers[i].property, UINT64_MAX);
+		else if (end != pair->value && !*end)
+			put_uint64(body, unified_numbers[i].property, number);
+	}
+}
+
+static int put_unified(
+	struct dbus_body *body, struct cgroup *cgroup, const struct string_map *unified, struct error *err)
 {
 	for (size_t i = 0; i < unified->count; i++) {
 		const struct string_pair *pair = &unified->items[i];
-		char *end;
 
-		for (size_t j = 0; j < ARRAY_SIZE(unified_numbers); j++) {
-			uint64_t number = strtoull(pair->value, &end, 10);
+		put_unified_number(body, pair);
+		if (strcmp(pair->key, "cpu.max") == 0) {
+			struct bandwidth bandwidth = bandwidth_now(cgroup);
 
-			if (strcmp(pair->key, unified_numbers[j].file) != 0)
-				continue;
-			if (strcmp(pair->value, "max") == 0)
-				put_uint64(body, unified_numbers[j].property, UINT64_MAX);
-			else if (end != pair->value && !*end)
-				put_uint64(body, unified_numbers[j].property, number);
+			read_bandwidth(pair->value, &bandwidth);
+			put_bandwidth(body, &bandwidth);
 		}
 		if (strcmp(pair->key, "cpuset.cpus") == 0 &&
 			put_set(body, "AllowedCPUs", pair->value, "unified", err) < 0)
@@ -301,7 +357,24 @@ int systemd_put_resources(struct dbus_body *body, struct cgroup *cgroup,
 	put_io(body, cgroup->unified, resources->block_io);
 	if (put_cpu(body, cgroup, resources->cpu, err) < 0)
 		return -1;
-	return put_unified(body, &resources->unified, err);
+	return put_unified(body, cgroup, &resources->unified, err);
+}
+
+/* A property is given once: by what overrides the other. systemd's own 0 is "idle", its largest number "not set". */
+void systemd_put_weight(struct dbus_body *body, const struct oci_resources *resources, bool knows_idle)
+{
+	struct optional_int64 idle = cgroup_v2_idle(resources);
+	const char *unified = cgroup_unified_value(resources, "cpu.weight");
+	uint64_t weight = unified ? strtoull(unified, NULL, 10) : 0;
+
+	if (!weight && resources->cpu && resources->cpu->shares.value)
+		weight = cgroup_v2_cpu_weight(resources->cpu->shares.value);
+	if (idle.value == 1)
+		weight = 0;
+	if (weight)
+		put_uint64(body, "CPUWeight", weight);
+	else if (idle.set && knows_idle)
+		put_uint64(body, "CPUWeight", idle.value == 1 ? 0 : UINT64_MAX);
 }
 
 /* ---- annotations ---- */

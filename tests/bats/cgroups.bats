@@ -232,6 +232,10 @@ opens() {
 	fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"
 	holds pids pids.max pids.max 50
 	holds memory memory.limit_in_bytes memory.max 33554432
+	echo '{"memory": {"limit": 4096, "checkBeforeUpdate": true}}' >"$TEST_DIR/resources.json"
+	fails fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"
+	has 'rejecting memory limit: 4096 is less than'
+	holds memory memory.limit_in_bytes memory.max 33554432
 	# Engines repeat what they know: devices may be among it, but as they are.
 	echo '{"pids": {"limit": 60}, "devices": [{"allow": false, "access": "rwm"}]}' >"$TEST_DIR/resources.json"
 	runs fence --root "$STATE" update --resources "$TEST_DIR/resources.json" "$ID"

@@ -158,9 +158,10 @@ pid_of() {
 	fence --root "$STATE" update --memory 33554432 --pids-limit 20 --cpu-quota 33333 "$ID"
 	shows MemoryMax 33554432
 	shows TasksMax 20
-	shows CPUQuotaPerSecUSec 340ms # in steps of 10 ms, and so much is in the file once systemd has written it again
-	holds cpu.max '33333 100000'
+	shows CPUQuotaPerSecUSec 340ms # in steps of 10 ms
+	holds cpu.max '34000 100000'   # the same before and after systemd writes it
 	systemctl daemon-reload
+	holds cpu.max '34000 100000'
 	holds memory.max 33554432
 	holds memory.swap.max 67108864
 	holds pids.max 20
@@ -168,6 +169,65 @@ pid_of() {
 	fence --root "$STATE" update --pids-limit -1 "$ID"
 	shows TasksMax infinity
 	holds pids.max max
+	fence --root "$STATE" update --memory -1 "$ID" # and so on swap
+	shows MemorySwapMax infinity
+	systemctl daemon-reload
+	holds memory.swap.max max
+	remove
+	assert_nothing_left
+}
+
+@test "cpu.max of unified is the scope's, too" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	require_kernel 'cgroup v2 alone' test -e /sys/fs/cgroup/cgroup.controllers
+	create '.linux.resources = { cpu: { quota: 40000 }, unified: { "cpu.max": "5000 50000", "cpu.weight": "42" } }'
+	shows CPUQuotaPerSecUSec 100ms
+	shows CPUQuotaPeriodUSec 50ms
+	shows CPUWeight 42
+	systemctl daemon-reload
+	holds cpu.max '5000 50000'
+	echo '{ "unified": { "cpu.max": "max 100000" } }' | fence --root "$STATE" update --resources - "$ID"
+	shows CPUQuotaPerSecUSec infinity
+	holds cpu.max 'max 100000'
+	remove
+	assert_nothing_left
+}
+
+@test "what is idle stays so, whatever systemd writes, until it is given a weight" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	require_kernel 'cpu.idle (cgroup v2, Linux 5.15)' test -e /sys/fs/cgroup/init.scope/cpu.idle
+	create '.linux.resources.cpu = { idle: 1 }'
+	holds cpu.idle 1
+	systemctl daemon-reload
+	fence --root "$STATE" update --cpu-quota 50000 "$ID"
+	holds cpu.idle 1
+	fence --root "$STATE" update --cpu-idle 0 "$ID"
+	systemctl daemon-reload
+	holds cpu.idle 0
+	holds cpu.weight 100
+	runs fence --root "$STATE" update --cpu-idle 1 --cpu-share 512 "$ID"
+	has 'unable to apply both'
+	echo '{ "unified": { "cpu.idle": "1", "cpu.weight": "8" } }' >"$WORK/resources"
+	runs fence --root "$STATE" update --resources "$WORK/resources" "$ID"
+	has 'unable to apply both'
+	holds cpu.idle 1
+	fence --root "$STATE" update --cpu-share 512 "$ID"
+	holds cpu.idle 0
+	shows CPUWeight 59
+	remove
+	assert_nothing_left
+}
+
+@test "a limit below what is used is refused before systemd sets it" {
+	require_kernel 'systemd (make check-vm has)' has_systemd
+	create '.linux.resources.memory.limit = 67108864'
+	fails fence --root "$STATE" update --resources - "$ID" <<<'{ "memory": { "limit": 4096, "checkBeforeUpdate": true } }'
+	has 'linux.resources.memory.limit: rejecting memory limit: 4096 is less than'
+	fails fence --root "$STATE" update --resources - "$ID" <<<'{ "memory": { "limit": 2048, "swap": 4096, "checkBeforeUpdate": true } }'
+	has 'linux.resources.memory.'
+	runs fence --root "$STATE" state "$ID"
+	has '"created"'
+	shows MemoryMax 67108864
 	remove
 	assert_nothing_left
 }
