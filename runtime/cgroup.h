@@ -41,6 +41,8 @@ void cgroup_settle(struct cgroup *cgroup);
 
 /* Writes the limits and device rules. */
 int cgroup_apply(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
+/* For a container with a cgroup namespace of its own: on v2, where it may write its cgroup mount, its user owns the cgroup. */
+int cgroup_delegate(struct cgroup *cgroup, const struct oci_config *config, struct error *err);
 /* Of a container that is there: the limits that it names, no device rules. */
 int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 

@@ -540,7 +540,9 @@ int creation_make(struct creation *creation, struct error *err)
 	if (cgroup_create(creation->cgroup, resources, &creation->config->annotations, err) < 0 ||
 		cgroup_apply(creation->cgroup, resources, err) < 0 || prepare_resctrl(creation, err) < 0)
 		return -1;
-	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0)
+	if (namespaces_plan(creation->config, &creation->namespaces, err) < 0 ||
+		(creation->namespaces.create_cgroup &&
+			cgroup_delegate(creation->cgroup, creation->config, err) < 0))
 		return -1;
 	describe_rootfs(creation);
 	if (options->console_socket) {

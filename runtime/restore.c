@@ -382,6 +382,8 @@ static int make(struct creation *creation, void *data, struct error *err)
 		return -1;
 	if (cgroup_create(creation->cgroup, resources, &creation->config->annotations, err) < 0 ||
 		check_killable(creation, err) < 0 || cgroup_apply(creation->cgroup, resources, err) < 0 ||
+		(creation->namespaces.create_cgroup &&
+			cgroup_delegate(creation->cgroup, creation->config, err) < 0) ||
 		describe(restore, err) < 0)
 		return -1;
 	launch_give_streams(creation->config->process->user);

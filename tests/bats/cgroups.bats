@@ -269,6 +269,30 @@ opens() {
 	assert_nothing_left
 }
 
+@test "on v2, who may write the cgroup mount owns the cgroup, but not its limits" {
+	local owned user mount='{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}'
+	local writable=".mounts += [$mount] | .linux.namespaces += [{\"type\": \"cgroup\"}]"
+	user='.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] |
+		.linux.gidMappings = .linux.uidMappings'
+	require_kernel 'cgroup v2 alone' unified
+	create "$writable | $user | .linux.resources.memory.limit = 67108864"
+	owned=$(cd "$(directory memory)" && find . -maxdepth 1 -uid 100000 ! -name 'memory.*' | sort | paste -s -d ' ')
+	[ "$owned" = '. ./cgroup.procs ./cgroup.subtree_control ./cgroup.threads' ]
+	fence --root "$STATE" start "$ID"
+	runs fence --root "$STATE" exec "$ID" sh -c 'mkdir /sys/fs/cgroup/below && echo $$ >/sys/fs/cgroup/below/cgroup.procs && echo done
+		(echo max >/sys/fs/cgroup/memory.max) 2>/dev/null || echo limited'
+	is $'done\nlimited'
+	remove
+	create "$writable | .process.user.uid = 1234"
+	[ "$(stat -c %u "$(directory memory)")" = 1234 ]
+	remove
+	create "$writable | $user | .mounts[-1].options = [\"ro\"]"
+	[ "$(stat -c %u "$(directory memory)")" = 0 ]
+	remove
+	create "$user | .mounts += [$mount]" # without a cgroup namespace
+	[ "$(stat -c %u "$(directory memory)")" = 0 ]
+}
+
 @test "kill --all reaches processes that share no pid namespace with the first" {
 	command=(sh -c 'setsid cat /dev/zero >/dev/null & cat /dev/zero >/dev/null')
 	create '.linux.namespaces |= map(select(.type != "pid"))'
