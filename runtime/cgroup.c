@@ -186,19 +186,37 @@ int cgroup_open_entries(struct cgroup *cgroup, struct error *err)
 /* Nothing that enters such a one would ever go on. It is somebody else's, and stays. */
 static int refuse_frozen(struct cgroup *cgroup, struct error *err)
 {
-	bool existed = false;
-
-	for (size_t i = 0; i < cgroup->count; i++)
-		existed = existed || cgroup->directories[i].existed;
-	if (!existed || !cgroup_frozen(cgroup))
+	if (!cgroup_frozen(cgroup))
 		return 0;
-	for (size_t i = 0; i < cgroup->count; i++)
-		if (!cgroup->directories[i].existed)
-			rmdir(cgroup->directories[i].path);
 	cgroup->joined = true;
 	return error_set(err, 0,
 		"container's cgroup unexpectedly frozen: %s was there before and is not thawed",
 		cgroup->path);
+}
+
+static int refuse_frozen_among(struct cgroup *cgroup, struct error *err)
+{
+	bool existed = false;
+
+	for (size_t i = 0; i < cgroup->count; i++)
+		existed = existed || cgroup->directories[i].existed;
+	if (!existed || refuse_frozen(cgroup, err) == 0)
+		return 0;
+	for (size_t i = 0; i < cgroup->count; i++)
+		if (!cgroup->directories[i].existed)
+			rmdir(cgroup->directories[i].path);
+	return -1;
+}
+
+/* Before systemd makes a unit of it, with which it would end. */
+static int start_unit(struct cgroup *cgroup, const struct oci_resources *resources,
+	const struct string_map *annotations, struct error *err)
+{
+	if (refuse_frozen(cgroup, err) < 0)
+		return -1;
+	for (size_t i = 0; i < cgroup->count; i++)
+		cgroup->directories[i].fd = close_fd(cgroup->directories[i].fd);
+	return cgroup_systemd_start(cgroup, resources, annotations, err);
 }
 
 int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources,
@@ -206,13 +224,13 @@ int cgroup_create(struct cgroup *cgroup, const struct oci_resources *resources,
 {
 	if (!cgroup)
 		return 0;
-	if (cgroup->unit && cgroup_systemd_start(cgroup, resources, annotations, err) < 0)
+	if (cgroup->unit && start_unit(cgroup, resources, annotations, err) < 0)
 		return -1;
 	cgroup_examine(cgroup);
 	for (size_t i = 0; i < cgroup->count; i++)
 		if (make_directory(cgroup, &cgroup->directories[i], resources, err) < 0)
 			return -1;
-	return refuse_frozen(cgroup, err) < 0 ? -1 : cgroup_open_entries(cgroup, err);
+	return refuse_frozen_among(cgroup, err) < 0 ? -1 : cgroup_open_entries(cgroup, err);
 }
 
 static int apply(
@@ -237,6 +255,8 @@ int cgroup_update(struct cgroup *cgroup, const struct oci_resources *resources, 
 {
 	if (!cgroup)
 		return 0;
+	if (cgroup->unit)
+		resources = cgroup_v2_complete_quota(cgroup, resources);
 	if (cgroup_check_usage(cgroup, resources, err) < 0 ||
 		(cgroup->unit && cgroup_systemd_update(cgroup, resources, err) < 0))
 		return -1;

@@ -69,6 +69,9 @@ int cgroup_check_usage(struct cgroup *cgroup, const struct oci_resources *resour
 
 /* What linux.resources.unified has for the file; NULL: nothing. */
 const char *cgroup_unified_value(const struct oci_resources *resources, const char *file);
+/* With both quota and period if one of them is given: systemd forgets a period that has no quota. */
+const struct oci_resources *cgroup_v2_complete_quota(
+	struct cgroup *cgroup, const struct oci_resources *resources);
 /* What cpu.idle is to be. 1: the cgroup has no weight. */
 struct optional_int64 cgroup_v2_idle(const struct oci_resources *resources);
 

@@ -138,21 +138,45 @@ uint64_t cgroup_v2_cpu_weight(uint64_t shares)
 }
 
 /* cpu.max holds quota and period; one that is not given stays as it is. */
-static int apply_quota(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+static struct oci_cpu complete_quota(struct cgroup *cgroup, const struct oci_cpu *cpu)
 {
-	char text[64] = "max 100000", *rest = text;
 	struct cgroup_directory *directory = cgroup_controller(cgroup, "cpu");
-	uint64_t quota, period;
+	char text[64] = "max 100000", *rest = text, *quota;
+	struct oci_cpu whole = *cpu;
 
-	if (cpu->quota.value == 0 && cpu->period.value == 0)
-		return 0;
+	if ((cpu->quota.value == 0) == (cpu->period.value == 0))
+		return whole;
 	if (directory && cgroup_directory_open(directory))
 		cgroup_read(directory->fd, "cpu.max", text, sizeof(text));
-	quota = strtoull(strsep(&rest, " "), NULL, 10); /* "max": 0 */
-	period = cpu->period.value ? cpu->period.value : strtoull(rest ? rest : "100000", NULL, 10);
-	if (cpu->quota.value != 0)
-		quota = cpu->quota.value > 0 ? (uint64_t)cpu->quota.value : 0;
-	if (quota == 0)
+	quota = strsep(&rest, " ");
+	if (cpu->quota.value == 0)
+		whole.quota.value = strcmp(quota, "max") == 0 ? -1 : strtoll(quota, NULL, 10);
+	else if (rest)
+		whole.period.value = strtoull(rest, NULL, 10);
+	return whole;
+}
+
+const struct oci_resources *cgroup_v2_complete_quota(
+	struct cgroup *cgroup, const struct oci_resources *resources)
+{
+	struct oci_resources *whole = arena_alloc(cgroup->arena, sizeof(*whole));
+
+	if (!cgroup->unified || !resources->cpu)
+		return resources;
+	*whole = *resources;
+	whole->cpu = arena_alloc(cgroup->arena, sizeof(*whole->cpu));
+	*whole->cpu = complete_quota(cgroup, resources->cpu);
+	return whole;
+}
+
+static int apply_quota(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+{
+	struct oci_cpu whole = complete_quota(cgroup, cpu);
+	uint64_t quota = (uint64_t)whole.quota.value, period = whole.period.value;
+
+	if (whole.quota.value == 0 && period == 0)
+		return 0;
+	if (whole.quota.value <= 0)
 		return cgroup_set(cgroup, "cpu", "cpu.max", "cpu.quota", err, "max %" PRIu64, period);
 	if (cgroup->unit)
 		quota = systemd_round_quota(quota, period);

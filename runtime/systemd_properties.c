@@ -82,8 +82,9 @@ static void put_pids(struct dbus_body *body, const struct oci_pids *pids)
 struct bandwidth {
 	uint64_t quota, period;
 };
+static const struct bandwidth default_bandwidth = { .period = 100000 };
 
-/* "max 100000": cpu.max, or a part of it. What it does not say stays as it is. */
+/* "5000 100000" or "max 100000"; what it does not say stays as it is. */
 static void read_bandwidth(const char *text, struct bandwidth *bandwidth)
 {
 	char *end;
@@ -95,18 +96,6 @@ static void read_bandwidth(const char *text, struct bandwidth *bandwidth)
 	period = text ? strtoull(text, NULL, 10) : 0;
 	if (period)
 		bandwidth->period = period;
-}
-
-static struct bandwidth bandwidth_now(struct cgroup *cgroup)
-{
-	struct cgroup_directory *directory = cgroup_controller(cgroup, "cpu");
-	struct bandwidth bandwidth = { .period = 100000 };
-	char text[64];
-
-	if (cgroup->unified && directory && cgroup_directory_open(directory) &&
-		cgroup_read(directory->fd, "cpu.max", text, sizeof(text)))
-		read_bandwidth(text, &bandwidth);
-	return bandwidth;
 }
 
 static const uint64_t second = 1000000;
@@ -135,16 +124,14 @@ static void put_bandwidth(struct dbus_body *body, const struct bandwidth *bandwi
 		put_uint64(body, "CPUQuotaPerSecUSec", quota_of_second(bandwidth->quota, bandwidth->period));
 }
 
-/* What is not given stays as it is. */
-static void put_quota(struct dbus_body *body, struct cgroup *cgroup, const struct oci_cpu *cpu)
+static void put_quota(struct dbus_body *body, const struct oci_cpu *cpu)
 {
-	struct bandwidth bandwidth;
+	struct bandwidth bandwidth = default_bandwidth;
 
 	if (cpu->quota.value == 0 && cpu->period.value == 0)
 		return;
-	bandwidth = bandwidth_now(cgroup);
-	if (cpu->quota.value != 0)
-		bandwidth.quota = cpu->quota.value > 0 ? (uint64_t)cpu->quota.value : 0;
+	if (cpu->quota.value > 0)
+		bandwidth.quota = (uint64_t)cpu->quota.value;
 	if (cpu->period.value != 0)
 		bandwidth.period = cpu->period.value;
 	put_bandwidth(body, &bandwidth);
@@ -186,16 +173,15 @@ static int put_set(
 	return 0;
 }
 
-static int put_cpu(
-	struct dbus_body *body, struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+static int put_cpu(struct dbus_body *body, bool unified, const struct oci_cpu *cpu, struct error *err)
 {
 	if (!cpu)
 		return 0;
-	if (cpu->shares.value && !cgroup->unified)
+	if (cpu->shares.value && !unified)
 		put_uint64(body, "CPUShares", cpu->shares.value);
-	put_quota(body, cgroup, cpu);
+	put_quota(body, cpu);
 	/* Of v1's cpusets systemd knows nothing. */
-	if (!cgroup->unified)
+	if (!unified)
 		return 0;
 	if (cpu->cpus && put_set(body, "AllowedCPUs", cpu->cpus, "cpu.cpus", err) < 0)
 		return -1;
@@ -239,15 +225,14 @@ static void put_unified_number(struct dbus_body *body, const struct string_pair 
 	}
 }
 
-static int put_unified(
-	struct dbus_body *body, struct cgroup *cgroup, const struct string_map *unified, struct error *err)
+static int put_unified(struct dbus_body *body, const struct string_map *unified, struct error *err)
 {
 	for (size_t i = 0; i < unified->count; i++) {
 		const struct string_pair *pair = &unified->items[i];
 
 		put_unified_number(body, pair);
 		if (strcmp(pair->key, "cpu.max") == 0) {
-			struct bandwidth bandwidth = bandwidth_now(cgroup);
+			struct bandwidth bandwidth = default_bandwidth;
 
 			read_bandwidth(pair->value, &bandwidth);
 			put_bandwidth(body, &bandwidth);
@@ -355,9 +340,9 @@ int systemd_put_resources(struct dbus_body *body, struct cgroup *cgroup,
 	put_memory(body, cgroup->unified, resources->memory);
 	put_pids(body, resources->pids);
 	put_io(body, cgroup->unified, resources->block_io);
-	if (put_cpu(body, cgroup, resources->cpu, err) < 0)
+	if (put_cpu(body, cgroup->unified, resources->cpu, err) < 0)
 		return -1;
-	return put_unified(body, cgroup, &resources->unified, err);
+	return put_unified(body, &resources->unified, err);
 }
 
 /* A property is given once: by what overrides the other. systemd's own 0 is "idle", its largest number "not set". */
@@ -369,12 +354,12 @@ void systemd_put_weight(struct dbus_body *body, const struct oci_resources *reso
 
 	if (!weight && resources->cpu && resources->cpu->shares.value)
 		weight = cgroup_v2_cpu_weight(resources->cpu->shares.value);
-	if (idle.value == 1)
-		weight = 0;
-	if (weight)
+	if (weight && idle.value != 1)
 		put_uint64(body, "CPUWeight", weight);
-	else if (idle.set && knows_idle)
-		put_uint64(body, "CPUWeight", idle.value == 1 ? 0 : UINT64_MAX);
+	else if (knows_idle && idle.value == 1)
+		put_uint64(body, "CPUWeight", 0);
+	else if (knows_idle && idle.set && idle.value == 0)
+		put_uint64(body, "CPUWeight", UINT64_MAX);
 }
 
 /* ---- annotations ---- */

@@ -166,6 +166,9 @@ pid_of() {
 	holds memory.swap.max 67108864
 	holds pids.max 20
 	holds cpuset.cpus 0
+	fence --root "$STATE" update --cpu-period 50000 "$ID"
+	fence --root "$STATE" update --cpu-quota -1 "$ID"
+	holds cpu.max 'max 50000'
 	fence --root "$STATE" update --pids-limit -1 "$ID"
 	shows TasksMax infinity
 	holds pids.max max
@@ -177,6 +180,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "cpu.max of unified is the scope's, too" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	require_kernel 'cgroup v2 alone' test -e /sys/fs/cgroup/cgroup.controllers
@@ -193,6 +197,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "what is idle stays so, whatever systemd writes, until it is given a weight" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	require_kernel 'cpu.idle (cgroup v2, Linux 5.15)' test -e /sys/fs/cgroup/init.scope/cpu.idle
@@ -210,6 +215,7 @@ pid_of() {
 	echo '{ "unified": { "cpu.idle": "1", "cpu.weight": "8" } }' >"$WORK/resources"
 	runs fence --root "$STATE" update --resources "$WORK/resources" "$ID"
 	has 'unable to apply both'
+	fails fence --root "$STATE" update --cpu-idle 2 "$ID"
 	holds cpu.idle 1
 	fence --root "$STATE" update --cpu-share 512 "$ID"
 	holds cpu.idle 0
@@ -218,6 +224,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 @test "a limit below what is used is refused before systemd sets it" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	create '.linux.resources.memory.limit = 67108864'
@@ -275,8 +282,17 @@ pid_of() {
 }
 
 # bats test_tags=root
-@test "a scope of that name that is somebody else's is left alone" {
+@test "a scope of that name that is somebody else's is left alone, as is a frozen cgroup" {
+	local other=/sys/fs/cgroup/$(slice)/$SCOPE
 	require_kernel 'systemd (make check-vm has)' has_systemd
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		mkdir "$other"
+		echo 1 >"$other/cgroup.freeze"
+		fails create
+		has "container's cgroup unexpectedly frozen"
+		[ "$(cat "$other/cgroup.freeze")" = 1 ]
+		rmdir "$other"
+	fi
 	start other systemd-run --scope --unit "$SCOPE" cat /dev/zero
 	wait_until systemctl --quiet is-active "$SCOPE"
 	fails create
