@@ -90,6 +90,15 @@ int init_new_keyring(struct arena *arena, const char *id, struct error *err)
 	return 0;
 }
 
+/* A controlling one, which the front door's command shares with its caller, as one job. Without it they must not even share a process
+ * group: kill(0, …) reaches all of a group, in whatever pid namespace they are. */
+static bool has_terminal(void)
+{
+	_cleanup_close_ int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+
+	return fd >= 0;
+}
+
 static int enter_namespaces(struct init_context *context, struct error *err)
 {
 	const struct namespaces *namespaces = context->namespaces;
@@ -98,7 +107,7 @@ static int enter_namespaces(struct init_context *context, struct error *err)
 		return -1;
 	if (become_opaque(context, false, err) < 0)
 		return -1;
-	if (context->own_session && setsid() < 0 && errno != EPERM)
+	if ((context->own_session || !has_terminal()) && setsid() < 0 && errno != EPERM)
 		return error_set(err, errno, "cannot make a session");
 	if (!namespaces->intermediate && namespaces_join(namespaces, err) < 0)
 		return -1;

@@ -605,6 +605,15 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 	done
 }
 
+@test "a signal to the process group stays inside, also where Landlock does not see to that" {
+	for who in $EVERYONE; do
+		become "$who"
+		policy '{ "landlock": "never" }'
+		runs as_who setsid --wait sh -c '"$1" --policy "$2" -- sh -c "kill -KILL 0"; echo "the caller lives: $?"' sh "$FENCE" "$POLICY"
+		is 'the caller lives: 137'
+	done
+}
+
 @test "on a terminal: it is one inside, Ctrl-C reaches the command, and its size is known" {
 	for who in $EVERYONE; do
 		become "$who"
