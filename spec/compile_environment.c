@@ -20,12 +20,12 @@ static const char *const base[] = { "PATH", "HOME", "USER", "LOGNAME", "SHELL", 
 
 /* Credentials, and the sockets of agents that hold some. */
 static const char *const credentials[] = { "*_TOKEN", "*_SECRET", "*_SECRET_*", "*_SECRETS", "*_PASSWORD",
-	"*_PASSWD", "*_PASSPHRASE", "*_API_KEY", "*_APIKEY", "*_ACCESS_KEY", "*_ACCESS_KEY_ID",
-	"*_PRIVATE_KEY", "*_SIGNING_KEY", "*_CREDENTIALS", "*_CREDENTIALS_*", "*_CONNECTION_STRING", "TOKEN",
-	"SECRET", "PASSWORD", "API_KEY", "PGPASSWORD", "MYSQL_PWD", "REDISCLI_AUTH", "DATABASE_URL", "AWS_*",
-	"KUBECONFIG", "VAULT_*", "SSH_AUTH_SOCK", "SSH_AGENT_PID", "GPG_AGENT_INFO", "GNOME_KEYRING_CONTROL",
-	"DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY", "DOCKER_HOST", "NPM_CONFIG__AUTH*", "npm_config__auth*",
-	"NETRC" };
+	"*_PASSWD", "*_PASS", "*_PWD", "*_PASSPHRASE", "*_KEY", "*_APIKEY", "*_ACCESS_KEY_ID", "*_PAT",
+	"*_JWT", "*_AUTH", "*_CREDENTIALS", "*_CREDENTIALS_*", "*_CONNECTION_STRING", "*_DSN", "TOKEN",
+	"SECRET", "SECRET_*", "PASSWORD", "PGPASSWORD", "SSHPASS", "DATABASE_URL", "*_DATABASE_URL", "AWS_*",
+	"KUBECONFIG", "KRB5CCNAME", "DOCKER_AUTH_CONFIG", "VAULT_*", "SSH_AUTH_SOCK", "SSH_AGENT_PID",
+	"GPG_AGENT_INFO", "GNOME_KEYRING_CONTROL", "DBUS_SESSION_BUS_ADDRESS", "XAUTHORITY", "DOCKER_HOST",
+	"NPM_CONFIG__AUTH*", "npm_config__auth*", "NETRC" };
 
 /* The caller's way out, often with a password in it. Inside, fence is the way out. */
 static const char *const proxies[] = { "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "RSYNC_PROXY",
