@@ -4,6 +4,7 @@
 #include "runtime/bundle.h"
 #include "runtime/hook_path.h"
 #include "runtime/log.h"
+#include "runtime/seccomp.h"
 #include "spec/compile.h"
 #include "spec/policy_load.h"
 
@@ -46,6 +47,7 @@ int engine_policy_apply(struct arena *arena, struct oci_config *config, const ch
 
 	if (policy_load_container(
 		    arena, NODE_CONFIGURATION, oci_annotation(config, ANNOTATION_POLICY), &policy, err) < 0 ||
+		seccomp_check_refused(&policy->system_calls->deny, err) < 0 ||
 		compile_container(arena, policy, config, &compilation, err) < 0)
 		return error_wrap(err, "the policy of this container (annotation " ANNOTATION_POLICY ")");
 	for (size_t i = 0; i < compilation.notes.count; i++)

@@ -8,6 +8,7 @@
 #include "runtime/hook_path.h"
 #include "runtime/log.h"
 #include "runtime/seal.h"
+#include "runtime/seccomp.h"
 #include "runtime/state.h"
 #include "runtime/supervise.h"
 #include "spec/cleanup.h"
@@ -196,7 +197,8 @@ static int load_policy(struct front_door *door, struct error *err)
 	split_hosts(door->arena, &door->options.allow, &overrides.allow);
 	if (choose_log(door, &overrides.log, err) < 0)
 		return -1;
-	if (policy_load(door->arena, &sources, &door->policy, &door->compiled.notes, err) < 0)
+	if (policy_load(door->arena, &sources, &door->policy, &door->compiled.notes, err) < 0 ||
+		seccomp_check_refused(&door->policy->system_calls->deny, err) < 0)
 		return -1;
 	return policy_override(door->arena, door->policy, &overrides, err);
 }

@@ -196,6 +196,18 @@ static int add_rule(scmp_filter_ctx filter, const struct oci_seccomp_rule *rule,
 	return 0;
 }
 
+int seccomp_check_refused(const struct string_list *names, struct error *err)
+{
+	for (size_t i = 0; i < names->count; i++)
+		if (seccomp_syscall_resolve_name(names->items[i]) == __NR_SCMP_ERROR)
+			return error_set(err, 0,
+				"syscalls.deny: \"%s\" is no system call that this fence's libseccomp knows, "
+				"so it "
+				"cannot be refused; correct it, or leave it out",
+				names->items[i]);
+	return 0;
+}
+
 static int export_program(scmp_filter_ctx filter, struct seccomp_program *program, struct error *err)
 {
 	_cleanup_close_ int memory = memfd_create("seccomp", MFD_CLOEXEC);

@@ -17,6 +17,9 @@ int seccomp_compile(
 	const struct oci_seccomp *seccomp, int cache, struct seccomp_program *program, struct error *err);
 void seccomp_free(struct seccomp_program *program);
 
+/* A refusal by a name that libseccomp does not know would be lost: an error for a policy's syscalls.deny. */
+int seccomp_check_refused(const struct string_list *names, struct error *err);
+
 /* Loads it into the calling process; *listener is -1 or the notification fd (O_CLOEXEC). Needs no_new_privs or CAP_SYS_ADMIN.
  * With a listener the parent is best told its number by write(2), which no profile may notify on, and takes it by
  * pidfd_getfd(2): any other call can be one that waits for the agent that does not have the listener yet. */

@@ -462,6 +462,12 @@ try_python() {
 	exits 159 try_python "$ptrace"
 }
 
+@test "syscalls: a name that cannot be refused is an error, not a hole" {
+	policy '{ "syscalls": { "deny": ["mkdir", "mkdirr"] } }'
+	exits 125 fenced true
+	has 'mkdirr'
+}
+
 @test "namespaces can be allowed, and still nothing comes to light" {
 	# Landlock forbids all mounts, so it must go for this.
 	for who in $EVERYONE; do
