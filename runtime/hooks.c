@@ -6,6 +6,7 @@
 
 #include <ctype.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
@@ -121,10 +122,12 @@ static int wait_for(const struct hook_call *call, struct error *err)
 	const struct optional_int64 *timeout = &call->hook->timeout;
 	_cleanup_close_ int pidfd = timeout->set ? pidfd_open(call->pid, 0) : -1;
 	struct pollfd poll_fd = { .fd = pidfd, .events = POLLIN };
+	/* What poll(2) cannot count to, 24 days, is for ever. */
+	int patience = timeout->value > INT_MAX / 1000 ? -1 : (int)timeout->value * 1000;
 	int status, ready = 1;
 	char how[64];
 
-	while (pidfd >= 0 && (ready = poll(&poll_fd, 1, (int)timeout->value * 1000)) < 0 && errno == EINTR)
+	while (pidfd >= 0 && (ready = poll(&poll_fd, 1, patience)) < 0 && errno == EINTR)
 		;
 	if (ready == 0)
 		kill(call->pid, SIGKILL);

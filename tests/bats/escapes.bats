@@ -178,6 +178,21 @@ host_mounts() {
 	done
 }
 
+@test "an image's /etc/passwd that nobody writes to, or that has no end, holds nothing up" {
+	AS=(timeout --signal KILL 30)
+	make_bundle '.process.env = ["PATH=/bin"]'
+	bundle_args sh -c 'echo "$HOME"'
+	mkdir -p "$BUNDLE/rootfs/etc"
+	rm -f "$BUNDLE/rootfs/etc/passwd"
+	mkfifo "$BUNDLE/rootfs/etc/passwd"
+	runs run_bundle
+	is /
+	rm "$BUNDLE/rootfs/etc/passwd"
+	truncate --size 1T "$BUNDLE/rootfs/etc/passwd"
+	runs run_bundle
+	is /
+}
+
 # --- exec ---
 
 @test "CVE-2016-9962: a process of the container looks into what enters it" {

@@ -349,6 +349,9 @@ hook_filter() {
 	waiting_bundle '.hooks.createRuntime = [{ path: "/bin/sleep", args: ["sleep", "60"], timeout: 1 }]'
 	fails oci create --bundle "$BUNDLE" "$ID"
 	has 'did not end in 1 s'
+	waiting_bundle '.hooks.createRuntime = [{ path: "/bin/sleep", args: ["sleep", "0.1"], timeout: 4294967296 }]' # 2^32
+	starts oci create --bundle "$BUNDLE" "$ID"
+	runs oci delete --force "$ID"
 	waiting_bundle '.hooks.createRuntime = [{ path: "/no/such/hook" }]'
 	fails run_bundle
 	has '/no/such/hook'
