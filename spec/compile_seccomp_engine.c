@@ -212,6 +212,31 @@ static void move_refusals_last(struct arena *arena, struct oci_seccomp *seccomp,
 	}
 }
 
+/* libseccomp allows socketcall(2), the 32-bit call whose arguments no filter can see, as far as any socket call is allowed. A refusal that
+ * comes first goes before that, unless it is the default action, which libseccomp leaves out. */
+static void answer_socketcall(struct arena *arena, struct oci_seccomp *seccomp)
+{
+	struct oci_seccomp_rule refusal = { .action = "SCMP_ACT_ERRNO", .errno_ret = { true, EPERM } };
+	const struct optional_uint32 *by_default = &seccomp->default_errno_ret;
+
+	for (size_t i = 0; i < seccomp->syscalls.count; i++)
+		if (permits(seccomp->syscalls.items[i].action) &&
+			string_list_has(&seccomp->syscalls.items[i].names, "socketcall"))
+			return;
+	if (strcmp(seccomp->default_action, refusal.action) == 0 &&
+		(!by_default->set || by_default->value == EPERM))
+		refusal.errno_ret.value = ENOSYS;
+	string_list_add(arena, &refusal.names, "socketcall");
+	for (size_t i = 0; i < seccomp->syscalls.count; i++) /* libseccomp takes no second one */
+		for (size_t j = seccomp->syscalls.items[i].names.count; j-- > 0;)
+			if (strcmp(seccomp->syscalls.items[i].names.items[j], "socketcall") == 0)
+				remove_name(&seccomp->syscalls.items[i], j);
+	PUSH(arena, &seccomp->syscalls, refusal);
+	memmove(&seccomp->syscalls.items[1], &seccomp->syscalls.items[0],
+		(seccomp->syscalls.count - 1) * sizeof(*seccomp->syscalls.items));
+	seccomp->syscalls.items[0] = refusal;
+}
+
 static void tighten_list(struct arena *arena, const struct policy *policy, bool refuse_unix_sockets,
 	struct oci_seccomp *seccomp)
 {
@@ -232,7 +257,6 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 
 	if (!namespaces)
 		string_list_add(arena, &refused, "clone3");
-	/* The 32-bit call whose arguments no filter can see. */
 	if (refuse_unix_sockets || policy->governs_network)
 		string_list_add(arena, &refused, "socketcall");
 	take_out(seccomp, &refused);
@@ -243,6 +267,7 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 	move_refusals_last(arena, seccomp, "socket");
 	if (refuse_unix_sockets)
 		allow_only(arena, seccomp, "socketpair", pair_forms, ARRAY_SIZE(pair_forms));
+	answer_socketcall(arena, seccomp);
 	drop_empty_rules(seccomp);
 }
 

@@ -55,6 +55,37 @@ node_policy() {
 	assert_nothing_left
 }
 
+# A program for 32-bit x86 that asks socketcall(2) for a socket of an address family; its exit status is errno.
+socketcall_program() { # FAMILY FILE
+	python3 -c 'import struct, sys
+base, start = 0x10000, 84
+code = bytes.fromhex("b866000000 bb01000000 b9") + struct.pack("<I", base + start + 44) + bytes.fromhex("cd80 f7d8 7902 31c0 89c3 b801000000 cd80")
+code = code.ljust(44, b"\0") + struct.pack("<III", int(sys.argv[1]), 1, 0)
+size = start + len(code)
+header = b"\x7fELF\1\1\1".ljust(16, b"\0") + struct.pack("<HHIIIIIHHHHHH", 2, 3, 1, base + start, 52, 0, 0, 52, 32, 1, 0, 0, 0)
+sys.stdout.buffer.write(header + struct.pack("<IIIIIIII", 1, 0, base, base, size, size, 5, 4096) + code)' "$1" >"$2"
+	chmod +x "$2"
+}
+
+@test "no socket by the 32-bit socketcall, whose arguments no filter sees; an engine's own refusals of sockets stay" {
+	mkdir bin
+	socketcall_program 1 bin/unix
+	socketcall_program 40 bin/vsock
+	require_kernel '32-bit programs' bin/unix
+	runs podman run --rm --network none --volume "$PWD/bin:/m" busybox /m/unix
+	node_policy strict <<<'{ "network": { "allowedDomains": ["203.0.113.7"] } }'
+	# As podman's default profile has been since version 5.
+	jq '.syscalls |= [{names: ["socket"], action: "SCMP_ACT_ERRNO", errnoRet: 1, args: [{index: 0, value: 40, op: "SCMP_CMP_EQ"}]}] + .' \
+		/usr/share/containers/seccomp.json >seccomp.json
+	for profile in /usr/share/containers/seccomp.json "$PWD/seccomp.json"; do
+		runs podman run --rm --network none --security-opt "seccomp=$profile" --annotation dev.fence.policy=strict --volume "$PWD/bin:/m" \
+			busybox sh -c '/m/unix; echo $?; /m/vsock; echo $?; ls /sys/class/net'
+		[ "${lines[0]} ${lines[1]}" = '1 1' ]
+		has tun0
+	done
+	assert_nothing_left
+}
+
 @test "command rules, the node's and the annotation's, judge what a container starts with" {
 	host_file /etc/fence/fence.json <<<'{ "command": { "deny": ["ls"] } }'
 	node_policy words <<<'{ "command": { "deny": ["echo secret"], "allow": ["ls"] } }'
