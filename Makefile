@@ -5,6 +5,7 @@
 #   make check      all tests
 #   make check-vm   the tests in virtual machines with cgroup v2 and systemd, as root and as a user
 #   make conformance   real programs inside that come in large packages, and a connection that is idle for ten minutes
+#   make conformance-sid   the tests with engines and CRIU, against Debian sid's
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60
 #   make check-faults  each system call fails in its turn, with all of them: the drill of which `make check` runs a sample
 #   make bench      medians and ratios against crun (CRUN=PATH: another), runc, bubblewrap and a direct connection; a soak
@@ -92,6 +93,11 @@ conformance:
 	@IDLE_SECONDS=600 BATS_TEST_TIMEOUT=1500 FENCE=$(abspath $(BUILD)/fence) contrib/check tests/conformance/large_programs.bats \
 		tests/bats/programs.bats
 
+conformance-sid:
+	@contrib/setup build sid
+	@$(MAKE) --no-print-directory all
+	@FENCE=$(abspath $(BUILD)/fence) contrib/conformance/sid-engines
+
 check-faults:
 	@contrib/setup build check
 	@$(MAKE) --no-print-directory all
@@ -130,4 +136,4 @@ format-check:
 clean:
 	rm -rf build build-sanitize
 
-.PHONY: all run check check-faults check-vm conformance fuzz bench bench-net install manual format format-check clean
+.PHONY: all run check check-faults check-vm conformance conformance-sid fuzz bench bench-net install manual format format-check clean

@@ -389,7 +389,8 @@ refuses() {
 		fails F exec "$ID" cat /tmp/broken # what could be done that should not
 		has "can't open"
 		fails F exec "$ID" sh -c 'cat /secret /proc/timer_list; ls /hidden; : >/proc/sys/kernel/hostname'
-		is "sh: can't create /proc/sys/kernel/hostname: Read-only file system"
+		[ "${#lines[@]}" -eq 1 ]
+		has "can't create /proc/sys/kernel/hostname: Read-only file system"
 	done
 	[ "$(cat "$(find /sys/fs/cgroup -path "*/$ID/pids.max")")" = 50 ]
 	runs F pause "$ID"
@@ -531,7 +532,8 @@ signal.pause()' "$TEST_DIR/console"
 	begin
 	pids=()
 	for round in 1 2; do
-		runs F exec "$ID" sh -c 'sleep 1000 </dev/null >/dev/null 2>&1 & echo $!'
+		# CRIU lets a sleep that it interrupts fail with EINTR, at which some of busybox end.
+		runs F exec "$ID" sh -c 'while :; do sleep 1; done </dev/null >/dev/null 2>&1 & echo $!'
 		pids+=("$output")
 		runs F checkpoint "$ID"
 		runs F restore --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"

@@ -202,7 +202,12 @@ pod_removed() {
 	has 'sleep 3000'
 	runs podman pod pause "$ID"
 	runs podman pod unpause "$ID"
-	runs podman pod stop --time 0 "$ID"
+	# podman 5 removes the pod's cgroup, too, and fails for the v1 controllers that it made directories for and the host lacks (also
+	# with crun): the pod is stopped then.
+	capture podman pod stop --time 0 "$ID"
+	[ "$status" -eq 0 ] || has 'conmon cgroup: remove /sys/fs/cgroup/'
+	runs podman pod inspect --format '{{.State}}' "$ID"
+	is Exited
 	runs podman pod start "$ID"
 	runs podman exec "$ID-1" true
 	pod_removed
