@@ -88,6 +88,77 @@ static int add_one(struct rootfs_context *rootfs, struct mount_request *request,
 	return -1;
 }
 
+static int add_all(struct rootfs_context *rootfs, struct error *err)
+{
+	for (size_t i = 0; i < rootfs->config->mounts.count; i++)
+		if (add_one(rootfs, &rootfs->requests[i], err) < 0) {
+			take_back(rootfs, 0, i, err);
+			return -1;
+		}
+	return 0;
+}
+
+static int open_place(const struct rootfs_context *rootfs, size_t index)
+{
+	return path_open_in_root(rootfs->root_fd, rootfs->config->mounts.items[index].destination,
+		O_PATH | O_NOFOLLOW, RESOLVE_NO_SYMLINKS);
+}
+
+/* What is no mount is found before anything is removed. */
+static int check_mounted(const struct rootfs_context *rootfs, size_t index, struct error *err)
+{
+	const char *path = rootfs->config->mounts.items[index].destination;
+	_cleanup_close_ int place = open_place(rootfs, index);
+	struct statx status;
+
+	if (place < 0 || statx(place, "", AT_EMPTY_PATH, 0, &status) < 0)
+		return error_set(err, errno,
+			"mounts[%zu].destination: cannot open %s (by way of no symbolic link)", index, path);
+	/* Linux 5.8 tells. */
+	if ((status.stx_attributes_mask & STATX_ATTR_MOUNT_ROOT) &&
+		!(status.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+		return error_set(err, 0, "mounts[%zu].destination: nothing is mounted at %s", index, path);
+	return 0;
+}
+
+/* Of the first `count`, the last one first, since that may lie in another. */
+static void put_back(const struct rootfs_context *rootfs, const int *copies, size_t count, struct error *err)
+{
+	while (count-- > 0) {
+		_cleanup_close_ int place = open_place(rootfs, count);
+
+		if (place < 0 || mount_attach(copies[count], place) < 0)
+			error_wrap(err, "mounts[%zu] was removed, and cannot be put back", count);
+	}
+}
+
+/* The copies go with this process. After the last one nothing can fail any more. */
+static int remove_all(const struct rootfs_context *rootfs, struct error *err)
+{
+	size_t count = rootfs->config->mounts.count;
+	int *copies = arena_array(rootfs->arena, count, sizeof(*copies));
+
+	for (size_t i = 0; i < count; i++)
+		if (check_mounted(rootfs, i, err) < 0)
+			return -1;
+	for (size_t i = 0; i < count; i++) {
+		_cleanup_close_ int place = i + 1 < count ? open_place(rootfs, i) : -1;
+
+		copies[i] = place < 0 ? -1 : mount_clone(place, "", true, false);
+		if (i + 1 < count && copies[i] < 0)
+			error_set(err, errno,
+				"mounts[%zu].destination: cannot copy %s, to put it back if another cannot "
+				"be "
+				"removed; remove it alone",
+				i, rootfs->config->mounts.items[i].destination);
+		else if (remove_one(rootfs, i, err) == 0)
+			continue;
+		put_back(rootfs, copies, i, err);
+		return -1;
+	}
+	return 0;
+}
+
 static int change_mounts(struct change *change, struct error *err)
 {
 	struct rootfs_context *rootfs = &change->rootfs;
@@ -96,16 +167,7 @@ static int change_mounts(struct change *change, struct error *err)
 	if (rootfs->root_fd < 0)
 		return error_set(err, errno, "cannot open the container's root");
 	umask(0);
-	for (size_t i = 0; i < rootfs->config->mounts.count; i++) {
-		if (change->options->remove) {
-			if (remove_one(rootfs, i, err) < 0)
-				return -1;
-		} else if (add_one(rootfs, &rootfs->requests[i], err) < 0) {
-			take_back(rootfs, 0, i, err);
-			return -1;
-		}
-	}
-	return 0;
+	return change->options->remove ? remove_all(rootfs, err) : add_all(rootfs, err);
 }
 
 static int enter(struct change *change, struct error *err)

@@ -17,5 +17,5 @@ struct live_mounts_options {
 	bool remove;
 };
 
-/* Where one cannot be added, those before it are taken back. */
+/* All or none: where one cannot be added or removed, those before it are taken back, or put back. */
 int live_mounts_change(struct arena *arena, const struct live_mounts_options *options, struct error *err);

@@ -629,7 +629,23 @@ in_container() {
 		runs in_container sh -c 'ls /run/new/dir; cat /file; grep -c scratch /proc/mounts || true; cat /again/dir/file'
 		is $'0\ncontent'
 		fails with_mounts remove '[{"destination": "/file"}]'
-		has 'mounts[0].destination: cannot unmount /file'
+		has 'mounts[0].destination: nothing is mounted at /file'
+		# All or none, also where it turns out late.
+		runs with_mounts add "[
+			{\"destination\": \"/first\", \"source\": \"$WORK/source\", \"options\": [\"bind\", \"ro\", \"noexec\"]},
+			{\"destination\": \"/first/sub\", \"type\": \"tmpfs\", \"source\": \"tmpfs\", \"options\": [\"size=64k\"]}]"
+		runs in_container sh -c 'echo kept >/first/sub/file; grep " /first" /proc/mounts | sort'
+		local before=$output
+		for list in /first,/first/sub,/file /first/sub,/first,/first/sub; do
+			fails with_mounts remove "$(jq -c 'split(",") | map({destination: .})' <<<"\"$list\"")"
+			has 'mounts[2].destination'
+			runs in_container sh -c 'grep " /first" /proc/mounts | sort'
+			is "$before"
+			runs in_container cat /first/sub/file
+			is kept
+		done
+		runs with_mounts remove '[{"destination": "/first/sub"}, {"destination": "/first"}]'
+		fails in_container grep ' /first' /proc/mounts
 		runs fence --root "$STATE" delete --force "$ID"
 	done
 	assert_nothing_left
