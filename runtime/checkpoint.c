@@ -160,6 +160,33 @@ static int add_parent(struct dump *dump, struct error *err)
 	return 0;
 }
 
+static int check_lazy_pages(const struct checkpoint_options *options, struct error *err)
+{
+	static const char everywhere[] = "0.0.0.0:";
+	int flags;
+
+	if (options->status_fd.set && !options->lazy_pages)
+		return error_set(
+			err, 0, "--status-fd: is for --lazy-pages; without, the end of the command tells");
+	if (!options->lazy_pages)
+		return 0;
+	if (options->pre_dump)
+		return error_set(err, 0, "--lazy-pages: not with --pre-dump, which saves only memory");
+	if (!options->page_server || strncmp(options->page_server, everywhere, strlen(everywhere)) != 0)
+		return error_set(err, 0,
+			"--lazy-pages: needs --page-server %sPORT, where CRIU then serves the memory, at "
+			"every "
+			"address of the host",
+			everywhere);
+	if (!options->status_fd.set)
+		return 0;
+	flags = options->status_fd.value > INT_MAX ? -1 : fcntl((int)options->status_fd.value, F_GETFL);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return error_set(err, 0, "--status-fd: descriptor %llu is not open for writing",
+			(unsigned long long)options->status_fd.value);
+	return 0;
+}
+
 static int describe(struct dump *dump, struct error *err)
 {
 	const struct checkpoint_options *options = dump->options;
@@ -167,13 +194,15 @@ static int describe(struct dump *dump, struct error *err)
 
 	criu_add_number(&dump->request, CRIU_PID, (uint64_t)dump->state->pid.value);
 	criu_add_text(&dump->request, CRIU_ROOT, dump->state->rootfs);
+	/* It would wait for ever for somebody who fetches the memory, with the container standing still. */
+	dump->request.tied = options->lazy_pages;
 	if (options->leave_running)
 		criu_add_number(&dump->request, CRIU_LEAVE_RUNNING, 1);
 	if (options->pre_dump || options->parent_path)
 		criu_add_number(&dump->request, CRIU_TRACK_MEMORY, 1);
 	if (freezer)
 		criu_add_text(&dump->request, CRIU_FREEZE_CGROUP, freezer);
-	if (add_parent(dump, err) < 0 ||
+	if (check_lazy_pages(options, err) < 0 || add_parent(dump, err) < 0 ||
 		mountinfo_read(dump->arena, (pid_t)dump->state->pid.value, &dump->mounts, err) < 0 ||
 		add_mounts(dump, err) < 0 || add_namespaces(dump, err) < 0)
 		return -1;
@@ -212,8 +241,13 @@ static int notice(void *data, const char *stage, pid_t pid, int fd, struct error
 	struct dump *dump = data;
 
 	(void)pid, (void)fd;
-	/* All is saved, and the processes still stand. */
-	return strcmp(stage, "post-dump") == 0 ? write_record(dump, err) : 0;
+	/* All is saved but lazy pages, and the processes still stand. */
+	if (strcmp(stage, "post-dump") == 0)
+		return write_record(dump, err);
+	if (strcmp(stage, "status-ready") == 0 && dump->options->status_fd.set &&
+		write((int)dump->options->status_fd.value, "", 1) != 1)
+		return error_set(err, errno, "--status-fd: cannot write to it");
+	return 0;
 }
 
 static int converse(struct dump *dump, struct error *err)

@@ -20,10 +20,11 @@ struct checkpoint_options {
 	const char *image_path, *work_path, *parent_path;
 	const char *page_server, *lsm_profile, *lsm_mount_context;
 	struct string_list empty_namespaces;
-	int cgroups_mode; /* enum checkpoint_cgroups_mode */
-	int network_lock; /* enum checkpoint_network_lock */
-	bool leave_running, tcp_established, tcp_skip_in_flight, tcp_close, external_unix_sockets, shell_job,
-		file_locks, link_remap, pre_dump, auto_dedup;
+	int cgroups_mode;		  /* enum checkpoint_cgroups_mode */
+	int network_lock;		  /* enum checkpoint_network_lock */
+	struct optional_uint64 status_fd; /* gets a zero byte when the lazy pages can be fetched */
+	bool lazy_pages, leave_running, tcp_established, tcp_skip_in_flight, tcp_close, external_unix_sockets,
+		shell_job, file_locks, link_remap, pre_dump, auto_dedup;
 };
 
 /* Afterwards the container is gone, unless it is to go on; when this fails it goes on in any case. */

@@ -113,6 +113,7 @@ static void add_flags(struct criu_request *request, const struct checkpoint_opti
 		{ CRIU_FILE_LOCKS, options->file_locks },
 		{ CRIU_LINK_REMAP, options->link_remap },
 		{ CRIU_AUTO_DEDUP, options->auto_dedup },
+		{ CRIU_LAZY_PAGES, options->lazy_pages },
 		{ CRIU_NOTIFY_SCRIPTS, true },
 		{ CRIU_ORPHAN_PTS_MASTER, true },
 		{ CRIU_EVASIVE_DEVICES, true },

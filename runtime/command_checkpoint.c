@@ -6,7 +6,7 @@
 struct options {
 	struct checkpoint_options checkpoint;
 	const char *bundle, *console_socket, *pid_file;
-	bool detach, keep, no_subreaper;
+	bool detach, keep, no_subreaper, no_pivot;
 };
 
 static const char *const container_only[] = { "CONTAINER", NULL };
@@ -37,6 +37,8 @@ static const char *const network_locks[] = {
 			"allow Unix sockets whose other end is outside"),                                    \
 		ENTRY(checkpoint.shell_job, "shell-job", 0, FLAG, NULL, "allow a terminal of the host's"),   \
 		ENTRY(checkpoint.file_locks, "file-locks", 0, FLAG, NULL, "keep file locks"),                \
+		ENTRY(checkpoint.lazy_pages, "lazy-pages", 0, FLAG, NULL,                                    \
+			"let the memory follow, page by page"),                                              \
 		ENTRY(checkpoint.auto_dedup, "auto-dedup", 0, FLAG, NULL,                                    \
 			"drop pages that are saved again"),                                                  \
 		ENTRY(checkpoint.empty_namespaces, "empty-ns", 0, LIST, "network",                           \
@@ -56,7 +58,10 @@ static const struct option checkpoint_options[] = {
 		"leave out TCP connections that are being made"),
 	ENTRY(checkpoint.link_remap, "link-remap", 0, FLAG, NULL,
 		"give files that were unlinked a name meanwhile"),
-	ENTRY(checkpoint.page_server, "page-server", 0, STRING, "ADDRESS:PORT", "send the memory there"),
+	ENTRY(checkpoint.page_server, "page-server", 0, STRING, "ADDRESS:PORT",
+		"send the memory there; with --lazy-pages, serve it there"),
+	ENTRY(checkpoint.status_fd, "status-fd", 0, UNSIGNED, "FD",
+		"write a zero byte there when the memory is served"),
 };
 
 static const struct option restore_options[] = {
@@ -72,6 +77,7 @@ static const struct option restore_options[] = {
 	ENTRY(detach, "detach", 'd', FLAG, NULL, "return when the container runs"),
 	ENTRY(no_subreaper, "no-subreaper", 0, FLAG, NULL,
 		"do not become a subreaper, which fence never does"),
+	ENTRY(no_pivot, "no-pivot", 0, FLAG, NULL, "refused: the root is CRIU's to make, by pivot_root"),
 	ENTRY(keep, "keep", 0, FLAG, NULL, "do not delete it when it has stopped"),
 };
 
@@ -97,6 +103,10 @@ int command_restore(struct invocation_context *context)
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
+	if (options.no_pivot)
+		return error_set(&context->err, 0,
+			"--no-pivot: CRIU makes the root, by pivot_root(2), and knows no other way; leave it "
+			"out");
 	container = (struct container_options){
 		.root = context->global->root,
 		.id = arguments.items[0],

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 
@@ -121,6 +122,8 @@ execute(const struct criu_request *request, int socket, criu_prepare *prepare, v
 	const char *number = arena_printf(request->arena, "%d", socket);
 
 	launch_reset_signals();
+	if (request->tied)
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (prepare && pass_prepared(socket, prepare, data) < 0)
 		_exit(1);
 	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);

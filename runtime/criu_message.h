@@ -49,6 +49,7 @@ enum criu_option {
 	CRIU_JOIN_NAMESPACE = 39,
 	CRIU_FREEZE_CGROUP = 44,
 	CRIU_TCP_SKIP_IN_FLIGHT = 46,
+	CRIU_LAZY_PAGES = 48,
 	CRIU_ORPHAN_PTS_MASTER = 50,
 	CRIU_CONFIG_FILE = 51,
 	CRIU_TCP_CLOSE = 52,
@@ -63,6 +64,7 @@ struct criu_request {
 	size_t length;
 	int *inherited; /* fds that the restored processes get, under the same numbers in CRIU */
 	size_t inherited_count;
+	bool tied; /* CRIU is to end with us */
 };
 
 void criu_add_number(struct criu_request *request, enum criu_option field, uint64_t value);

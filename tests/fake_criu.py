@@ -18,7 +18,7 @@ OPTIONS = {
     7: "shell_job", 8: "file_locks", 9: "log_level", 10: "log_file", 11: "ps", 12: "notify_scripts", 13: "root",
     14: "parent_img", 15: "track_mem", 16: "auto_dedup", 17: "work_dir_fd", 18: "link_remap", 23: "ext_mnt", 25: "cg_root",
     26: "rst_sibling", 27: "inherit_fd", 34: "manage_cgroups_mode", 37: "external", 38: "empty_ns", 39: "join_ns",
-    44: "freeze_cgroup", 46: "tcp_skip_in_flight", 50: "orphan_pts_master", 51: "config_file", 52: "tcp_close",
+    44: "freeze_cgroup", 46: "tcp_skip_in_flight", 48: "lazy_pages", 50: "orphan_pts_master", 51: "config_file", 52: "tcp_close",
     53: "lsm_profile", 63: "lsm_mount_context", 64: "network_lock",
 }
 MESSAGES = {"ps", "ext_mnt", "cg_root", "inherit_fd", "join_ns"}
@@ -139,6 +139,8 @@ def dump(kind, options):
     stage("pre-dump")
     spoil(kind, options)
     accepted = kind == PRE_DUMP or stage("post-dump", options["pid"])
+    if options.get("lazy_pages"):
+        stage("status-ready")
     if accepted and kind == DUMP and not options.get("leave_running"):
         os.kill(options["pid"], signal.SIGKILL)
     answer(kind, int(accepted))

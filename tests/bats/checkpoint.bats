@@ -194,6 +194,21 @@ is_gone() {
 	assert_nothing_left
 }
 
+@test "the request of a lazy checkpoint, and of a restore of it" {
+	begin
+	runs sh -c 'exec "$@" 8>ready' sh "$FENCE" --root "$STATE" checkpoint --lazy-pages --page-server 0.0.0.0:99 --status-fd 8 "$ID"
+	asked 'lazy_pages 1'
+	asked 'ps 0.0.0.0=99'
+	asked 'status-ready accepted'
+	[ "$(od -An -tx1 ready)" = ' 00' ]
+	mode fails
+	fails F restore --lazy-pages --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
+	asked 'lazy_pages 1'
+	fails F restore --no-pivot --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
+	has 'CRIU'
+	assert_nothing_left
+}
+
 @test "the configuration file of CRIU's that the annotation names" {
 	begin '.annotations = {"org.criu.config": "/etc/criu/special.conf"}'
 	runs F checkpoint --leave-running "$ID"
@@ -240,8 +255,16 @@ is_gone() {
 	fails F checkpoint --image-path "$BUNDLE/config.json" "$ID"
 	fails F checkpoint --image-path images --empty-ns ipc "$ID"
 	fails F checkpoint --image-path images --page-server nowhere "$ID"
-	fails F checkpoint --image-path images --lazy-pages "$ID"
-	has 'unknown option'
+	while IFS='|' read -r flags message; do
+		fails F checkpoint --image-path images $flags "$ID"
+		has "$message"
+	done <<-'TABLE'
+		--lazy-pages|needs --page-server 0.0.0.0:PORT
+		--lazy-pages --page-server 127.0.0.1:99|needs --page-server 0.0.0.0:PORT
+		--lazy-pages --page-server 0.0.0.0:99 --pre-dump|not with --pre-dump
+		--lazy-pages --page-server 0.0.0.0:99 --status-fd 77|descriptor 77 is not open for writing
+		--status-fd 1|is for --lazy-pages
+	TABLE
 	runs F pause "$ID"
 	fails F checkpoint "$ID"
 	has 'is paused'
@@ -542,6 +565,54 @@ signal.pause()' "$TEST_DIR/console"
 		done
 	done
 	runs F delete --force "$ID"
+	assert_nothing_left
+}
+
+# lazily: a checkpoint whose memory stays here until it is fetched, by a `fence` that is $STARTED.
+lazily() {
+	rm -rf images ready
+	mkfifo ready
+	exec 8<>ready
+	start dump sh -c 'exec "$@" 8>ready' sh "$FENCE" --root "$STATE" checkpoint --lazy-pages --page-server 0.0.0.0:27277 --status-fd 8 \
+		--image-path images "$ID"
+	[ "$(timeout 20 head -c 1 ready | od -An -tx1)" = ' 00' ]
+	[ -e images/fence.json ]
+}
+
+@test "a lazy checkpoint that is killed: CRIU ends with it, and the container goes on" {
+	use_criu
+	host_namespace
+	begin
+	counts
+	lazily
+	in_host ss -Hltn 'sport = :27277' | grep -q 27277
+	kill -KILL "$STARTED"
+	wait "$STARTED" || true
+	wait_until counts "$count"
+	wait_until eval '! in_host ss -Hltn "sport = :27277" | grep -q 27277'
+	runs F delete --force "$ID"
+	assert_nothing_left
+}
+
+@test "a lazy checkpoint: the memory follows page by page, and then the first one is gone" {
+	use_criu
+	require_kernel userfaultfd criu check --feature uffd-noncoop
+	require_kernel 'pipes as large as CRIU wants them (CAP_SYS_RESOURCE)' \
+		/usr/bin/python3 -c 'import fcntl, os; fcntl.fcntl(os.pipe()[0], fcntl.F_SETPIPE_SZ, 819 << 12)'
+	host_namespace
+	begin
+	counts
+	lazily
+	dump=$STARTED
+	start pages criu lazy-pages --page-server --address 127.0.0.1 --port 27277 --images-dir images
+	wait_until test -S images/lazy-pages.socket
+	edit_config --arg path "/$ID-lazily" '.linux.cgroupsPath = $path'
+	runs F restore --lazy-pages --detach --bundle "$BUNDLE" --image-path images "$ID-lazily" <"$WORK/in"
+	wait "$dump"
+	wait "$STARTED"
+	is_gone
+	ID=$ID-lazily counts "$count"
+	runs F delete --force "$ID-lazily"
 	assert_nothing_left
 }
 
