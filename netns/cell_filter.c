@@ -21,7 +21,8 @@ enum { PROGRAM_MAX = 256, X32 = 0x40000000 };
 static const unsigned int plain_calls[] = {
 	/* the loop and the bytes */
 	__NR_epoll_pwait, __NR_epoll_ctl, __NR_read, __NR_write, __NR_readv, __NR_writev, __NR_recvfrom,
-	__NR_sendto, __NR_recvmsg, __NR_sendmsg, __NR_recvmmsg, __NR_sendmmsg, __NR_splice,
+	__NR_sendto, __NR_recvmsg, __NR_sendmsg, __NR_recvmmsg, __NR_sendmmsg, __NR_splice, __NR_io_submit,
+	__NR_io_getevents, /* batch.h */
 #ifdef __NR_epoll_wait
 	__NR_epoll_wait,
 #endif

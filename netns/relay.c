@@ -1,6 +1,7 @@
 /* The relay: puts its parts together, enters its cell, and sorts packets. See relay.h.
  */
 #include "netns/relay.h"
+#include "netns/batch.h"
 #include "netns/cell.h"
 #include "netns/dial.h"
 #include "netns/dns.h"
@@ -175,6 +176,7 @@ static int make_ways(struct relay *relay, struct error *err)
 static int make_parts(struct relay *relay, struct relay_config *config, struct error *err)
 {
 	relay->descriptors = descriptors_max();
+	batch_prepare();
 	relay->loop = loop_new(err);
 	if (!relay->loop)
 		return -1;

@@ -8,8 +8,6 @@
 #include <sys/uio.h>
 
 enum {
-	/* Of one flow before the others have their turn: half a MiB with offload. */
-	PACKETS_PER_TURN = 8,
 	/* What is thrown away goes here: the kernel will not discard without a place (AF_UNIX), nor peek beyond (TCP before 6.9). */
 	DISCARD_SIZE = 65536,
 	DISCARD_PIECES = 1000, /* below IOV_MAX */
@@ -94,9 +92,10 @@ bool tcp_can_peek_by_offset(void)
 }
 
 /* Peeks behind `offset` bytes that were seen before, by copying those, too. */
-static ssize_t peek_and_discard(struct tcp_flow *flow, uint32_t offset, void *buffer, size_t length)
+static ssize_t peek_and_discard(
+	struct tcp_flow *flow, uint32_t offset, const struct iovec *places, size_t count)
 {
-	struct iovec pieces[DISCARD_PIECES + 1];
+	struct iovec pieces[DISCARD_PIECES + TUNNEL_PACKETS_HELD];
 	struct msghdr message = { .msg_iov = pieces };
 	uint32_t left = offset;
 	ssize_t received;
@@ -107,7 +106,8 @@ static ssize_t peek_and_discard(struct tcp_flow *flow, uint32_t offset, void *bu
 		pieces[message.msg_iovlen] = (struct iovec){ discarded, piece };
 		left -= (uint32_t)piece;
 	}
-	pieces[message.msg_iovlen++] = (struct iovec){ buffer, length };
+	memcpy(pieces + message.msg_iovlen, places, count * sizeof(*places));
+	message.msg_iovlen += count;
 	received = recvmsg(flow->upstream.fd, &message, MSG_PEEK | MSG_DONTWAIT);
 	if (received < 0)
 		return received;
@@ -120,11 +120,13 @@ static ssize_t peek_and_discard(struct tcp_flow *flow, uint32_t offset, void *bu
 }
 
 /* What follows the last byte sent. 0: upstream has ended. */
-static ssize_t peek_next(struct tcp_flow *flow, void *buffer, size_t length)
+static ssize_t peek_next(struct tcp_flow *flow, struct iovec *places, size_t count)
 {
+	struct msghdr message = { .msg_iov = places, .msg_iovlen = count };
+
 	if (flow->peeks_by_offset)
-		return recv(flow->upstream.fd, buffer, length, MSG_PEEK | MSG_DONTWAIT);
-	return peek_and_discard(flow, flow_in_flight(flow), buffer, length);
+		return recvmsg(flow->upstream.fd, &message, MSG_PEEK | MSG_DONTWAIT);
+	return peek_and_discard(flow, flow_in_flight(flow), places, count);
 }
 
 /* From the first unacknowledged byte. The kernel's own offset moves with each peek, so it is set back and forth. */
@@ -160,32 +162,45 @@ int flow_consume(struct tcp_flow *flow)
 	return 0;
 }
 
-/* How much may be sent now; a sliver of a window is left alone while an ACK is due that may widen it. */
+/* How much may be sent now, in whole segments; a sliver of a window is left alone while an ACK is due that may widen it. */
 static size_t usable_window(const struct tcp_flow *flow)
 {
 	int32_t window = (int32_t)(flow->snd_una + flow->snd_wnd - flow->snd_nxt);
 
 	if (window <= 0 || (window < flow->mss && flow_in_flight(flow)))
 		return 0;
-	return (size_t)window;
+	return (size_t)(window < flow->mss ? window : window - window % flow->mss);
+}
+
+static void send_pieces(struct tcp_flow *flow, size_t each, size_t length)
+{
+	struct tunnel *tunnel = tcp_tunnel(flow->tcp);
+
+	if (!flow_in_flight(flow))
+		flow->progress = loop_now(tcp_loop(flow->tcp));
+	tunnel_hold(tunnel);
+	while (length) {
+		size_t piece = length < each ? length : each;
+
+		send_segment(flow, flow->snd_nxt, TCP_ACK | TCP_PSH, piece);
+		flow->snd_nxt += (uint32_t)piece;
+		length -= piece;
+	}
+	tunnel_release(tunnel);
 }
 
 int flow_send_data(struct tcp_flow *flow)
 {
 	struct tunnel *tunnel = tcp_tunnel(flow->tcp);
-	size_t most = tunnel_tcp_room(tunnel, flow->client.family, flow->mss), window;
+	size_t each = tunnel_tcp_room(tunnel, flow->client.family, flow->mss), window;
+	/* Of one flow before the others have their turn: half a MiB with offload. */
+	size_t most = each * TUNNEL_PACKETS_HELD;
 
-	for (int i = 0; (window = usable_window(flow)) > 0; i++) {
-		size_t asked;
-		ssize_t length;
+	while ((window = usable_window(flow)) > 0) {
+		size_t asked = window < most ? window : most;
+		struct iovec places[TUNNEL_PACKETS_HELD];
+		ssize_t length = peek_next(flow, places, tunnel_payloads(tunnel, each, asked, places));
 
-		if (i == PACKETS_PER_TURN) {
-			flow->turn_over = true;
-			loop_set_timer(tcp_loop(flow->tcp), &flow->timer, 0);
-			break;
-		}
-		asked = window < most ? window : most;
-		length = peek_next(flow, tunnel_payload(tunnel), asked);
 		if (length < 0 && errno != EAGAIN)
 			return -1;
 		if (length <= 0) {
@@ -193,13 +208,15 @@ int flow_send_data(struct tcp_flow *flow)
 			flow->readable = false;
 			break;
 		}
-		if (!flow_in_flight(flow))
-			flow->progress = loop_now(tcp_loop(flow->tcp));
-		send_segment(flow, flow->snd_nxt, TCP_ACK | TCP_PSH, (size_t)length);
-		flow->snd_nxt += (uint32_t)length;
+		send_pieces(flow, each, (size_t)length);
 		/* There was no more; what comes, also the end, will be reported. */
 		if ((size_t)length < asked && !flow->upstream_hung_up) {
 			flow->readable = false;
+			break;
+		}
+		if ((size_t)length == most) {
+			flow->turn_over = true;
+			loop_set_timer(tcp_loop(flow->tcp), &flow->timer, 0);
 			break;
 		}
 	}

@@ -30,7 +30,10 @@ struct tunnel {
 	struct impair *impair; /* NULL: as good as it is */
 	unsigned int next_in;  /* of these: */
 	uint8_t in[TUNNEL_PACKETS_KEPT][BUFFER_SIZE] __attribute__((aligned(64)));
-	uint8_t out[BUFFER_SIZE] __attribute__((aligned(64)));
+	bool holds;
+	size_t held_count;
+	struct iovec held[TUNNEL_PACKETS_HELD]; /* in these, one after the other: */
+	uint8_t out[TUNNEL_PACKETS_HELD][BUFFER_SIZE] __attribute__((aligned(64)));
 };
 
 _Static_assert(BUFFER_SIZE % 64 == 0, "each buffer is aligned");
@@ -134,7 +137,22 @@ void tunnel_keep(struct tunnel *tunnel)
 
 uint8_t *tunnel_payload(struct tunnel *tunnel)
 {
-	return tunnel->out + BUFFER_HEAD + PACKET_HEADERS_MAX;
+	return tunnel->out[tunnel->held_count] + BUFFER_HEAD + PACKET_HEADERS_MAX;
+}
+
+size_t tunnel_payloads(
+	struct tunnel *tunnel, size_t each, size_t length, struct iovec places[TUNNEL_PACKETS_HELD])
+{
+	size_t count = 0;
+
+	for (; length && count < TUNNEL_PACKETS_HELD; count++) {
+		size_t piece = length < each ? length : each;
+
+		places[count] =
+			(struct iovec){ tunnel->out[count] + BUFFER_HEAD + PACKET_HEADERS_MAX, piece };
+		length -= piece;
+	}
+	return count;
 }
 
 uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family)
@@ -149,6 +167,26 @@ size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t
 	return tunnel->offload && mss < most ? most - most % mss : mss;
 }
 
+static void write_held(struct tunnel *tunnel)
+{
+	if (!tunnel->impair)
+		batch_write(tunnel->watch.fd, tunnel->held, tunnel->held_count);
+	for (size_t i = 0; tunnel->impair && i < tunnel->held_count; i++)
+		write_device(tunnel, tunnel->held[i].iov_base, tunnel->held[i].iov_len);
+	tunnel->held_count = 0;
+}
+
+void tunnel_hold(struct tunnel *tunnel)
+{
+	tunnel->holds = true;
+}
+
+void tunnel_release(struct tunnel *tunnel)
+{
+	tunnel->holds = false;
+	write_held(tunnel);
+}
+
 static bool write_packet(
 	struct tunnel *tunnel, uint8_t *start, size_t length, const struct virtio_net_hdr *header)
 {
@@ -157,7 +195,12 @@ static bool write_packet(
 		length += VNET_HEADER;
 		memcpy(start, header, VNET_HEADER);
 	}
-	return write_device(tunnel, start, length) == (ssize_t)length;
+	if (!tunnel->holds)
+		return write_device(tunnel, start, length) == (ssize_t)length;
+	tunnel->held[tunnel->held_count++] = (struct iovec){ start, length };
+	if (tunnel->held_count == TUNNEL_PACKETS_HELD)
+		write_held(tunnel);
+	return true;
 }
 
 bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint *source,
@@ -185,7 +228,7 @@ bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint
 
 bool tunnel_return_tcp(struct tunnel *tunnel, const struct packet *packet)
 {
-	uint8_t *start = tunnel->out + BUFFER_HEAD;
+	uint8_t *start = tunnel->out[tunnel->held_count] + BUFFER_HEAD;
 	size_t offset = (size_t)(packet->transport - packet->network);
 	struct virtio_net_hdr header = {
 		.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,

@@ -1,10 +1,11 @@
 /* The tunnel: packets from the container, and packets to it, through the TUN descriptor.
  *
- * One buffer for each direction, made once. With offload a packet may be 64 KiB of TCP that the kernel cuts up, and checksums are the
+ * A few buffers for each direction, made once. With offload a packet may be 64 KiB of TCP that the kernel cuts up, and checksums are the
  * kernel's to compute; without it each packet fits the MTU and is whole.
  */
 #pragma once
 
+#include "netns/batch.h"
 #include "netns/loop.h"
 #include "netns/packet.h"
 #include "netns/relay.h"
@@ -12,6 +13,7 @@
 enum {
 	UDP_SEGMENTS_MAX = 64, /* of one train: what every kernel with UDP_SEGMENT takes */
 	TUNNEL_PACKETS_KEPT = 4,
+	TUNNEL_PACKETS_HELD = BATCH_MAX,
 };
 
 struct tunnel;
@@ -34,6 +36,12 @@ void tunnel_keep(struct tunnel *tunnel);
 
 /* Where to put the payload of the next packet to the container: PACKET_LENGTH_MAX bytes. Until the next tunnel_send… */
 uint8_t *tunnel_payload(struct tunnel *tunnel);
+/* Several packets of TCP that are written at once: where to put `length` bytes of payload for packets of `each`. The number of places is
+ * returned, which are as many as can be held. Then they are sent in that order, between tunnel_hold() and tunnel_release(). */
+size_t tunnel_payloads(
+	struct tunnel *tunnel, size_t each, size_t length, struct iovec places[TUNNEL_PACKETS_HELD]);
+void tunnel_hold(struct tunnel *tunnel);
+void tunnel_release(struct tunnel *tunnel);
 /* The most payload that one tunnel_send_tcp() may carry to a peer with this MSS: whole segments. */
 size_t tunnel_tcp_room(const struct tunnel *tunnel, sa_family_t family, uint16_t mss);
 uint16_t tunnel_mss(const struct tunnel *tunnel, sa_family_t family); /* what the MTU leaves */

@@ -46,6 +46,8 @@ static struct {
 	uint32_t first, highest; /* of the relay's numbers */
 	bool answered, reset;
 	unsigned int kept; /* packets that must stay where they are */
+	bool holds;	   /* what goes to the container */
+	unsigned int held;
 } world;
 
 static uint8_t client_byte(size_t position)
@@ -239,12 +241,39 @@ void icmp_unreachable_syn(struct tunnel *tunnel, const struct endpoint *source,
 
 /* What the container gets. */
 
+static uint8_t payloads[TUNNEL_PACKETS_HELD][PACKET_LENGTH_MAX];
+
 uint8_t *tunnel_payload(struct tunnel *tunnel)
 {
-	static uint8_t payload[PACKET_LENGTH_MAX];
+	(void)tunnel;
+	return payloads[world.held];
+}
+
+size_t tunnel_payloads(
+	struct tunnel *tunnel, size_t each, size_t length, struct iovec places[TUNNEL_PACKETS_HELD])
+{
+	size_t count = 0;
 
 	(void)tunnel;
-	return payload;
+	assert(!world.holds && length <= each * TUNNEL_PACKETS_HELD);
+	for (; length; count++) {
+		places[count] = (struct iovec){ payloads[count], length < each ? length : each };
+		length -= places[count].iov_len;
+	}
+	return count;
+}
+
+void tunnel_hold(struct tunnel *tunnel)
+{
+	(void)tunnel;
+	world.holds = true;
+}
+
+void tunnel_release(struct tunnel *tunnel)
+{
+	(void)tunnel;
+	world.holds = false;
+	world.held = 0;
 }
 
 bool tunnel_can_keep(const struct tunnel *tunnel, const struct packet *packet)
@@ -339,6 +368,8 @@ bool tunnel_send_tcp(struct tunnel *tunnel, size_t length, const struct endpoint
 	} else {
 		check_payload(tunnel_payload(tunnel), segment->sequence, length, segment->flags & TCP_FIN);
 	}
+	if (world.holds)
+		world.held = (world.held + 1) % TUNNEL_PACKETS_HELD;
 	return true;
 }
 
