@@ -1,5 +1,5 @@
 /* See mount_options.h. The options are those of the OCI specification, and copy-symlink, src-nofollow, dest-nofollow, acl,
- * mand, which engines write as well. */
+ * mand, which engines write as well, and src-no-symlinks, dest-no-symlinks, which are the front door's. */
 #include "runtime/mount_options.h"
 
 #include "runtime/log.h"
@@ -24,6 +24,8 @@ enum kind {
 	COPY_SYMLINK,
 	SOURCE_NOFOLLOW,
 	DESTINATION_NOFOLLOW,
+	SOURCE_NO_SYMLINKS,
+	DESTINATION_NO_SYMLINKS,
 };
 
 struct option {
@@ -94,6 +96,8 @@ static const struct option options_known[] = {
 	{ "copy-symlink", COPY_SYMLINK },
 	{ "src-nofollow", SOURCE_NOFOLLOW },
 	{ "dest-nofollow", DESTINATION_NOFOLLOW },
+	{ "src-no-symlinks", SOURCE_NO_SYMLINKS },
+	{ "dest-no-symlinks", DESTINATION_NO_SYMLINKS },
 };
 
 const char *const *mount_option_names(size_t *count)
@@ -174,6 +178,12 @@ static void add(struct arena *arena, struct mount_options *options, const struct
 		break;
 	case DESTINATION_NOFOLLOW:
 		options->destination_nofollow = true;
+		break;
+	case SOURCE_NO_SYMLINKS:
+		options->source_no_symlinks = true;
+		break;
+	case DESTINATION_NO_SYMLINKS:
+		options->destination_no_symlinks = true;
 		break;
 	}
 }

@@ -33,6 +33,7 @@ struct mount_options {
 	bool copy_symlink;	 /* a source that is a symbolic link is copied, not followed */
 	bool source_nofollow;	 /* … is bound itself */
 	bool destination_nofollow;
+	bool source_no_symlinks, destination_no_symlinks; /* none on the way, either */
 };
 
 /* `index` is the mount's place in `mounts`, for messages. */

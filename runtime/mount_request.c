@@ -13,6 +13,7 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 const char *mount_request_source(const struct rootfs_context *context, const struct mount_request *request)
 {
@@ -50,14 +51,29 @@ int mount_request_map_ids(
 		request->index, request->mount->source);
 }
 
+/* A command that runs meanwhile may turn a directory of the path into a link to where it must not come itself. */
+static int open_without_symlinks(const char *source, const struct mount_options *options)
+{
+	struct open_how how = {
+		.flags = O_PATH | O_CLOEXEC | (options->source_nofollow ? O_NOFOLLOW : 0),
+		.resolve = RESOLVE_NO_SYMLINKS,
+	};
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, source, &how, sizeof(how));
+}
+
 int mount_request_clone(
 	const struct rootfs_context *context, const struct mount_request *request, struct error *err)
 {
 	const struct mount_options *options = &request->options;
 	const char *source = mount_request_source(context, request);
-	_cleanup_close_ int fd =
-		mount_clone(AT_FDCWD, source, options->recursive_bind, !options->source_nofollow);
+	_cleanup_close_ int found = options->source_no_symlinks ? open_without_symlinks(source, options) : -1;
+	_cleanup_close_ int fd = -1;
 
+	if (found >= 0)
+		fd = mount_clone(found, "", options->recursive_bind, true);
+	else if (!options->source_no_symlinks)
+		fd = mount_clone(AT_FDCWD, source, options->recursive_bind, !options->source_nofollow);
 	if (fd < 0)
 		return explain_clone(request, source, err);
 	if (options->idmap && mount_request_map_ids(context, request, fd, err) < 0)
@@ -112,12 +128,13 @@ int mount_request_attach(const struct mount_request *request, int fd, bool is_ne
 static int open_target(const struct rootfs_context *context, const struct mount_request *request, mode_t type,
 	bool *made, struct error *err)
 {
+	uint64_t resolve = request->options.destination_no_symlinks ? RESOLVE_NO_SYMLINKS : 0;
 	int fd = -1;
 
 	if (request->options.destination_nofollow)
-		fd = path_open_in_root(context->root_fd, request->destination, O_PATH | O_NOFOLLOW, 0);
+		fd = path_open_in_root(context->root_fd, request->destination, O_PATH | O_NOFOLLOW, resolve);
 	if (fd < 0)
-		fd = path_make_in_root(context->root_fd, request->destination, type, 0, made, err);
+		fd = path_make_in_root(context->root_fd, request->destination, type, resolve, made, err);
 	return fd < 0 ? error_wrap(err, "mounts[%zu].destination", request->index) : fd;
 }
 

@@ -134,6 +134,23 @@ static void fill_cover(struct layout *layout, const struct place *place)
 	add_mount(layout->compilation, owner->path, "tmpfs", "tmpfs", options);
 }
 
+/* What other commands may be able to write, under this policy or another, they may exchange for a link while we mount it. Only our own
+ * runtime knows how to look at that. */
+static void forbid_links(const struct compilation *compilation, struct oci_mount *mount, bool source)
+{
+	const struct facts *facts = compilation->facts;
+	const char *path = mount->destination;
+
+	if (compilation->invocation->exported ||
+		!(path_is_within(path, facts->cwd.path) || path_is_within_any(path, &facts->allow_write) ||
+			path_is_within_any(path, &facts->allow_read) ||
+			(facts->home_at.path && path_is_within(path, facts->home_at.path))))
+		return;
+	string_list_add(compilation->arena, &mount->options, "dest-no-symlinks");
+	if (source)
+		string_list_add(compilation->arena, &mount->options, "src-no-symlinks");
+}
+
 /* Options of the recursive kind: the others would be a remount, which fails in a user namespace where the host's mount has flags
  * that are locked there. But not every runtime applies those to files (seen in 2022). Private, so that what is mounted on the host
  * later does not appear inside, writable perhaps. */
@@ -142,6 +159,7 @@ enum bind_access { BIND_READ_ONLY, BIND_READ_WRITE };
 static void add_bind(const struct compilation *compilation, const char *destination, const char *source,
 	bool directory, enum bind_access access)
 {
+
 	static const char *const recursive[] = { "rbind", "rprivate", "rnosuid", NULL };
 	static const char *const single[] = { "bind", "private", "nosuid", NULL };
 	bool by_remount = compilation->invocation->exported && !directory;
@@ -152,6 +170,7 @@ static void add_bind(const struct compilation *compilation, const char *destinat
 		string_list_add(compilation->arena, &mount->options, by_remount ? "nodev" : "rnodev");
 	if (access == BIND_READ_ONLY)
 		string_list_add(compilation->arena, &mount->options, by_remount ? "ro" : "rro");
+	forbid_links(compilation, mount, strcmp(source, destination) == 0);
 }
 
 /* A mask is in the bundle once something is covered by it. */
@@ -274,7 +293,8 @@ static void place_link(struct layout *layout, const struct rule_node *node, cons
 		string_list_note(compilation->arena, &compilation->compiled->notes,
 			"the link %s can be replaced: only fence can mount over a link", node->path);
 	else
-		add_mount(compilation, node->path, "bind", node->path, link_itself);
+		forbid_links(compilation, add_mount(compilation, node->path, "bind", node->path, link_itself),
+			true);
 }
 
 static void place_own_file(struct layout *layout, const struct rule_node *node, const struct place *around)

@@ -361,7 +361,7 @@ static void pin_ways(struct gatherer *gatherer, const struct path_facts *denied,
 
 		while (!is_found_anywhere(&denied->items[i]) && (slash = strrchr(path, '/')) != path) {
 			path = arena_strndup(gatherer->arena, path, (size_t)(slash - path));
-			if (!is_within_any(&facts->allow_write, path) || string_list_has(pinned, path))
+			if (!path_is_within_any(path, &facts->allow_write) || string_list_has(pinned, path))
 				break;
 			string_list_add(gatherer->arena, pinned, path);
 			resolve_path(gatherer, path, true, facts_add(gatherer, &facts->pinned));

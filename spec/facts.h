@@ -81,3 +81,4 @@ const char *const *protected_paths(bool allow_git_config);
 
 /* Is `path` `directory` itself, or below it? Both canonical. */
 bool path_is_within(const char *path, const char *directory);
+bool path_is_within_any(const char *path, const struct path_facts *list);

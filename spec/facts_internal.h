@@ -22,7 +22,6 @@ struct path_fact *facts_add(const struct gatherer *gatherer, struct path_facts *
  * false a link at the end stays one. */
 void resolve_path(struct gatherer *gatherer, const char *path, bool follow, struct path_fact *fact);
 bool path_exists(struct gatherer *gatherer, const char *path);
-bool is_within_any(const struct path_facts *list, const char *path);
 
 /* What could not be looked at might have to be protected. That a path leads nowhere, or may not be followed, is no fault. */
 void note_fault(struct gatherer *gatherer, int number, const char *path);

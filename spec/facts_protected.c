@@ -246,8 +246,9 @@ static void note_repository(struct gatherer *gatherer, const char *directory, co
 	struct path_fact fact;
 
 	resolve_path(gatherer, repository, true, &fact);
-	if (is_within_any(&facts->allow_read, fact.path) || is_within_any(&facts->allow_write, fact.path) ||
-		is_within_any(&facts->top_level, fact.path))
+	if (path_is_within_any(fact.path, &facts->allow_read) ||
+		path_is_within_any(fact.path, &facts->allow_write) ||
+		path_is_within_any(fact.path, &facts->top_level))
 		return;
 	string_list_note(gatherer->arena, &facts->notes,
 		"%s is a git worktree or submodule, whose repository %s is not visible: git works with that "
@@ -434,7 +435,7 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		protect_top(gatherer, facts->cwd.path, search.allow_config);
 		search_directory(&search, facts->cwd.path, 0);
 	}
-	if (facts->home_at.path && is_within_any(&facts->allow_write, facts->home_at.path))
+	if (facts->home_at.path && path_is_within_any(facts->home_at.path, &facts->allow_write))
 		protect_top(gatherer, facts->home_at.path, search.allow_config);
 	for (size_t i = 0; i < policy->directories.count; i++)
 		protect(gatherer, policy->directories.items[i], true, true);

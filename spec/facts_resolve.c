@@ -26,7 +26,7 @@ bool path_is_within(const char *path, const char *directory)
 	return strncmp(path, directory, length) == 0 && (!path[length] || path[length] == '/');
 }
 
-bool is_within_any(const struct path_facts *list, const char *path)
+bool path_is_within_any(const char *path, const struct path_facts *list)
 {
 	for (size_t i = 0; i < list->count; i++)
 		if (path_is_within(path, list->items[i].path))

@@ -193,6 +193,19 @@ host_mounts() {
 	is /
 }
 
+@test "front door: a directory turns into a link to home while another command of the project starts" {
+	mkdir -p "$HOME/.ssh" sub/.git/hooks
+	echo secret >"$HOME/.ssh/key"
+	echo '[core]' | tee sub/.git/config >sub/.git/HEAD
+	ln -s "$HOME/.ssh" link
+	swap sub/.git link
+	for _ in $(seq 100); do
+		capture fence -- sh -c 'cat sub/.git/key; echo x >sub/.git/new'
+		hasnt secret
+	done
+	[ "$(ls -A "$HOME/.ssh")" = key ]
+}
+
 # --- exec ---
 
 @test "CVE-2016-9962: a process of the container looks into what enters it" {
