@@ -3,6 +3,7 @@
 
 #include "runtime/checkpoint.h"
 #include "runtime/criu.h"
+#include "runtime/engine_policy.h"
 #include "runtime/mount_options.h"
 #include "runtime/named.h"
 #include "runtime/placeholder.h"
@@ -31,8 +32,10 @@ static const char *const hook_names[] = {
 	NULL,
 };
 
-/* They name host paths that are created and removed, or followed by CRIU as root: an engine must not let its users write them. */
-static const char *const unsafe_annotations[] = { ANNOTATION_PLACEHOLDERS, ANNOTATION_CRIU_CONFIG, NULL };
+/* They name host paths that are created and removed, or followed by CRIU as root, or a policy with a network of its own: an engine must
+ * not let its users, or an image, write them. */
+static const char *const unsafe_annotations[] = { ANNOTATION_PLACEHOLDERS, ANNOTATION_CRIU_CONFIG,
+	ANNOTATION_POLICY, NULL };
 
 /* The flags to probe with: the last one is only allowed together with a listener. */
 static const struct named_value filter_flags[] = {

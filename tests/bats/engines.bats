@@ -253,6 +253,7 @@ export_bundle() {
 
 @test "fence's own features and state are valid, too" {
 	runs fence features
+	jq -e '.potentiallyUnsafeConfigAnnotations | index("dev.fence.policy")' <<<"$output"
 	runs "$ROOT/tests/bats/oci-schema/validate.py" features-schema.json - <<<"$output"
 	make_bundle
 	bundle_args sleep 100
