@@ -99,6 +99,15 @@ static bool has_terminal(void)
 	return fd >= 0;
 }
 
+static int leave_caller(const struct init_context *context, struct error *err)
+{
+	if (context->own_session)
+		return setsid() < 0 && errno != EPERM ? error_set(err, errno, "cannot make a session") : 0;
+	if (!has_terminal() && setpgid(0, 0) < 0)
+		return error_set(err, errno, "cannot make a process group");
+	return 0;
+}
+
 static int enter_namespaces(struct init_context *context, struct error *err)
 {
 	const struct namespaces *namespaces = context->namespaces;
@@ -107,8 +116,8 @@ static int enter_namespaces(struct init_context *context, struct error *err)
 		return -1;
 	if (become_opaque(context, false, err) < 0)
 		return -1;
-	if ((context->own_session || !has_terminal()) && setsid() < 0 && errno != EPERM)
-		return error_set(err, errno, "cannot make a session");
+	if (leave_caller(context, err) < 0)
+		return -1;
 	if (!namespaces->intermediate && namespaces_join(namespaces, err) < 0)
 		return -1;
 	if ((namespaces->create & CLONE_NEWNET) && namespaces_loopback_up(err) < 0)
