@@ -165,14 +165,44 @@ struct landlock_ruleset {
 	uint64_t handled_access_fs, handled_access_net, scoped;
 };
 
-enum {
-	LANDLOCK_VERSION = 1,	    /* flag of landlock_create_ruleset */
-	LANDLOCK_NET_BIND_TCP = 1,  /* ABI 4; connecting is the relay's work */
-	LANDLOCK_SCOPE_ALL = 1 | 2, /* ABI 6: abstract Unix sockets, signals */
+struct landlock_port {
+	uint64_t access, port;
 };
 
+enum {
+	LANDLOCK_VERSION = 1,	/* flag of landlock_create_ruleset */
+	LANDLOCK_PORT_RULE = 2, /* type of landlock_add_rule */
+	LANDLOCK_NET_BIND_TCP = 1,
+	LANDLOCK_NET_CONNECT_TCP = 2, /* both ABI 4 */
+	LANDLOCK_SCOPE_ALL = 1 | 2,   /* ABI 6: abstract Unix sockets, signals */
+};
+
+static int allow_port(int ruleset, uint16_t port)
+{
+	struct landlock_port rule = { LANDLOCK_NET_CONNECT_TCP, port };
+
+	return (int)syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_PORT_RULE, &rule, 0);
+}
+
+/* Where all goes by proxies, the relay itself connects to them, the resolver and the servers inside, and nowhere else. */
+static int allow_ports(int ruleset, const struct relay_config *config)
+{
+	if (config->dns.family && allow_port(ruleset, config->dns.port) < 0)
+		return -1;
+	for (size_t i = 0; i < config->proxy_count; i++) {
+		if (config->proxies[i].address.family != AF_UNIX &&
+			allow_port(ruleset, config->proxies[i].address.port) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < config->inbound_count; i++) {
+		if (!config->inbound[i].udp && allow_port(ruleset, config->inbound[i].inner_port) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 /* Every access to files is handled and none granted. Where the kernel has no Landlock, the empty root and the filter do. */
-static int deny_by_landlock(struct error *err)
+static int deny_by_landlock(const struct relay_config *config, struct error *err)
 {
 	static const unsigned int fs_rights[] = { 0, 13, 14, 15, 15, 16 }; /* by ABI */
 	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_VERSION);
@@ -184,13 +214,17 @@ static int deny_by_landlock(struct error *err)
 	all.handled_access_fs =
 		(1u << fs_rights[abi < (int)ARRAY_SIZE(fs_rights) ? abi : (int)ARRAY_SIZE(fs_rights) - 1]) -
 		1;
-	all.handled_access_net = abi >= 4 ? LANDLOCK_NET_BIND_TCP : 0;
+	if (abi >= 4)
+		all.handled_access_net =
+			LANDLOCK_NET_BIND_TCP | (config->proxy_count ? LANDLOCK_NET_CONNECT_TCP : 0);
 	all.scoped = abi >= 6 ? LANDLOCK_SCOPE_ALL : 0;
 	ruleset = (int)syscall(SYS_landlock_create_ruleset, &all,
 		abi >= 6 ? sizeof(all)
 			 : offsetof(struct landlock_ruleset, scoped) - (abi < 4 ? sizeof(uint64_t) : 0),
 		0);
-	if (ruleset < 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+	if (ruleset < 0 ||
+		((all.handled_access_net & LANDLOCK_NET_CONNECT_TCP) && allow_ports(ruleset, config) < 0) ||
+		syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
 		return error_set(err, errno, "cannot set Landlock on the relay");
 	return 0;
 }
@@ -199,10 +233,9 @@ int cell_enter(const struct relay_config *config, struct error *err)
 {
 	bool direct = can_become_nobody();
 
-	(void)config;
 	if ((!direct && enter_user_namespace(err) < 0) || enter_empty_root(err) < 0 ||
 		lock_capabilities(err) < 0 || (direct && become_nobody(err) < 0) ||
-		drop_capabilities(err) < 0 || set_limits(err) < 0 || deny_by_landlock(err) < 0)
+		drop_capabilities(err) < 0 || set_limits(err) < 0 || deny_by_landlock(config, err) < 0)
 		return -1;
 	return SANITIZED ? 0 : cell_filter_install(err);
 }

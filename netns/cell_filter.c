@@ -5,15 +5,18 @@
 #include "spec/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/sockios.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 enum { PROGRAM_MAX = 256, X32 = 0x40000000 };
 
@@ -31,17 +34,19 @@ static const unsigned int plain_calls[] = {
 #endif
 	__NR_epoll_pwait2, __NR_ppoll,
 	/* sockets */
-	__NR_connect, __NR_bind, __NR_accept4, __NR_shutdown, __NR_setsockopt, __NR_getsockopt,
-	__NR_getsockname, __NR_getpeername, __NR_close, __NR_fcntl, __NR_pipe2,
+	__NR_connect, __NR_accept4, __NR_shutdown, __NR_setsockopt, __NR_getsockopt, __NR_getsockname,
+	__NR_close, __NR_pipe2,
 	/* memory, time, chance */
 	__NR_munmap, __NR_mremap, __NR_brk, __NR_madvise, __NR_futex, __NR_clock_gettime, __NR_gettimeofday,
 	__NR_getrandom, __NR_sysinfo,
 	/* the end, also by abort() */
 	__NR_close_range, __NR_exit, __NR_exit_group, __NR_rt_sigreturn, __NR_rt_sigprocmask,
-	__NR_restart_syscall, __NR_getpid, __NR_gettid, __NR_tgkill
+	__NR_restart_syscall, __NR_getpid, __NR_gettid
 };
 
-/* Calls of which only some are allowed, by the low half of one argument (the kernel ignores the other, they are ints). */
+/* Calls of which only some are allowed, by the low half of an argument (the kernel ignores the other, they are ints). The rows of one call stand
+ * together, and all must hold: a socket of another type or protocol (SCTP, SMC, Multipath TCP, raw) is more of the kernel to be attacked, and one
+ * datagram socket of a pair can send to others that have a name. */
 static const struct conditional {
 	unsigned int call, argument;
 	enum { ONE_OF, NONE_OF_BITS } test;
@@ -49,7 +54,14 @@ static const struct conditional {
 	unsigned int count;
 } conditional_calls[] = {
 	{ __NR_socket, 0, ONE_OF, { AF_INET, AF_INET6 }, 2 },
+	{ __NR_socket, 1, ONE_OF,
+		{ SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			SOCK_STREAM | SOCK_CLOEXEC },
+		3 },
+	{ __NR_socket, 2, ONE_OF, { 0 }, 1 },
 	{ __NR_socketpair, 0, ONE_OF, { AF_UNIX }, 1 },
+	{ __NR_socketpair, 1, ONE_OF, { SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK }, 1 },
+	{ __NR_fcntl, 1, ONE_OF, { F_SETPIPE_SZ }, 1 },
 	{ __NR_ioctl, 1, ONE_OF, { SIOCOUTQ, SIOCINQ, SIOCOUTQNSD }, 3 },
 	{ __NR_mmap, 2, NONE_OF_BITS, { PROT_EXEC }, 1 },
 	{ __NR_mprotect, 2, NONE_OF_BITS, { PROT_EXEC }, 1 },
@@ -88,25 +100,31 @@ static void allow_plain(struct program *program, unsigned int call)
 	finish_with(program, SECCOMP_RET_ALLOW);
 }
 
-static void allow_conditional(struct program *program, const struct conditional *conditional)
+/* Skipped as a whole by another call. */
+static void allow_conditional(struct program *program, const struct conditional *row, bool last)
 {
-	/* Skipped as a whole by another call: the load, two steps for each value, the end. */
-	add(program, BPF_JMP | BPF_JEQ | BPF_K, conditional->call, 0, (uint8_t)(2 + 2 * conditional->count));
-	load(program, argument_offset(conditional->argument));
-	for (unsigned int i = 0; i < conditional->count; i++) {
-		if (conditional->test == ONE_OF) {
-			add(program, BPF_JMP | BPF_JEQ | BPF_K, conditional->values[i], 0, 1);
-			finish_with(program, SECCOMP_RET_ALLOW);
-		} else {
-			add(program, BPF_JMP | BPF_JSET | BPF_K, conditional->values[i], 0, 1);
-			finish_with(program, SECCOMP_RET_KILL_PROCESS);
-		}
+	uint8_t count = (uint8_t)row->count;
+
+	load(program, offsetof(struct seccomp_data, nr));
+	add(program, BPF_JMP | BPF_JEQ | BPF_K, row->call, 0, (uint8_t)(2 + count + last));
+	load(program, argument_offset(row->argument));
+	for (uint8_t i = 0; i < count; i++) {
+		if (row->test == ONE_OF)
+			add(program, BPF_JMP | BPF_JEQ | BPF_K, row->values[i], (uint8_t)(count - i), 0);
+		else
+			add(program, BPF_JMP | BPF_JSET | BPF_K, row->values[i], (uint8_t)(count - i - 1),
+				i + 1 == count);
 	}
-	finish_with(program, conditional->test == ONE_OF ? SECCOMP_RET_KILL_PROCESS : SECCOMP_RET_ALLOW);
+	finish_with(program, SECCOMP_RET_KILL_PROCESS);
+	if (last)
+		finish_with(program, SECCOMP_RET_ALLOW);
 }
 
 static void write_program(struct program *program)
 {
+	const struct conditional itself = { __NR_tgkill, 0, ONE_OF, { (uint32_t)getpid() }, 1 }; /* abort() */
+	const size_t count = ARRAY_SIZE(conditional_calls);
+
 	load(program, offsetof(struct seccomp_data, arch));
 	add(program, BPF_JMP | BPF_JEQ | BPF_K, ARCHITECTURE, 1, 0);
 	finish_with(program, SECCOMP_RET_KILL_PROCESS);
@@ -117,8 +135,10 @@ static void write_program(struct program *program)
 #endif
 	for (size_t i = 0; i < ARRAY_SIZE(plain_calls); i++)
 		allow_plain(program, plain_calls[i]);
-	for (size_t i = 0; i < ARRAY_SIZE(conditional_calls); i++)
-		allow_conditional(program, &conditional_calls[i]);
+	for (size_t i = 0; i < count; i++)
+		allow_conditional(program, &conditional_calls[i],
+			i + 1 == count || conditional_calls[i + 1].call != conditional_calls[i].call);
+	allow_conditional(program, &itself, true);
 	finish_with(program, SECCOMP_RET_KILL_PROCESS);
 }
 
