@@ -59,6 +59,7 @@ static const struct special {
 	{ { AF_INET, { 240 }, 4 }, "reserved address" },
 	{ { AF_INET6, { 0 }, 127 }, "loopback address" }, /* :: and ::1 */
 	{ { AF_INET6, { 0x00, 0x64, 0xff, 0x9b, 0x00, 0x01 }, 48 }, "private address" },
+	{ { AF_INET6, { 0x20, 0x01 }, 32 }, "tunnel address" }, /* Teredo: what it leads to is hidden */
 	{ { AF_INET6, { 0xfc }, 7 }, "private address" },
 	{ { AF_INET6, { 0xfe, 0x80 }, 10 }, "link-local address" },
 	{ { AF_INET6, { 0xfe, 0xc0 }, 10 }, "private address" },
@@ -71,6 +72,7 @@ static const struct embedding {
 	unsigned int offset;
 } embeddings[] = {
 	{ { AF_INET6, { [10] = 0xff, 0xff }, 96 }, 12 },      /* ::ffff:0:0/96, mapped */
+	{ { AF_INET6, { [8] = 0xff, 0xff }, 96 }, 12 },	      /* ::ffff:0:0:0/96, translated (SIIT) */
 	{ { AF_INET6, { 0x00, 0x64, 0xff, 0x9b }, 96 }, 12 }, /* 64:ff9b::/96, NAT64 */
 	{ { AF_INET6, { 0x20, 0x02 }, 16 }, 2 },	      /* 6to4 */
 	{ { AF_INET6, { 0 }, 96 }, 12 },		      /* IPv4-compatible */
@@ -443,6 +445,9 @@ static int take_range(const char *text, char *rest, struct rule *rule, struct er
 	}
 	if (!bracketed)
 		*end = saved;
+	/* Deny the one and the other would stay open. */
+	if (range->family == AF_INET6 && in_range(&embeddings[0].range, AF_INET6, range->address))
+		return bad_rule(text, "write an IPv4 address as such, not within ::ffff:0:0/96", err);
 	rule->kind = RULE_RANGE;
 	return take_prefix(text, end, range, err) < 0 ? -1 : 1;
 }

@@ -133,9 +133,25 @@ static const char *check_prefix(const char *text, unsigned long longest)
 	return NULL;
 }
 
+/* `prefix` is its length, or NULL. */
+static const char *check_range(int family, const unsigned char *address, const char *prefix)
+{
+	static const unsigned char mapped[12] = { [10] = 0xff, 0xff };
+	unsigned long longest = family == AF_INET ? 32 : 128;
+	const char *fault = prefix ? check_prefix(prefix, longest) : NULL;
+
+	if (family == AF_INET6 && memcmp(address, mapped, sizeof(mapped)) == 0)
+		return "has an IPv4 address in an IPv6 one; write it as such";
+	for (unsigned long bit = prefix && !fault ? strtoul(prefix, NULL, 10) : longest; bit < longest; bit++)
+		if (address[bit / 8] & 0x80 >> bit % 8)
+			return "has bits set beyond its prefix; write the network's address";
+	return fault;
+}
+
 /* An address, a range or a name, without a port. `text` is cut up. */
 static const char *check_destination(char *text)
 {
+	unsigned char address[16];
 	char *slash, *bracket;
 	int family;
 
@@ -152,8 +168,8 @@ static const char *check_destination(char *text)
 	if (slash)
 		*slash = '\0';
 	family = strchr(text, ':') ? AF_INET6 : AF_INET;
-	if (is_address(family, text))
-		return slash ? check_prefix(slash + 1, family == AF_INET ? 32 : 128) : NULL;
+	if (inet_pton(family, text, address) == 1)
+		return check_range(family, address, slash ? slash + 1 : NULL);
 	if (family == AF_INET6)
 		return "is no IPv6 address";
 	if (slash)
