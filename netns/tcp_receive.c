@@ -291,8 +291,12 @@ static bool take_data(struct tcp_flow *flow, const struct packet *packet)
 /* RFC 5961: believed at exactly the next number; elsewhere in the window it is asked about. */
 static bool take_reset(struct tcp_flow *flow, const struct tcp_segment *segment)
 {
+	/* After both ends it says only that the last ACK was lost: what it sent may still be on its way to the server. */
 	if (segment->sequence == flow->rcv_nxt) {
-		flow_abort(flow);
+		if (flow->fin_received && flow->fin_sent)
+			flow_close(flow);
+		else
+			flow_abort(flow);
 		return false;
 	}
 	if (segment->sequence - flow->rcv_nxt < flow->rcv_adv - flow->rcv_nxt)

@@ -389,6 +389,23 @@ assert drain(connect("203.0.113.7", 7002)) == blob'
 	[ -d "/proc/$RELAY" ]
 }
 
+# Six thousand ports, and a server each of whose connections the client ends first.
+many_connections() {
+	start_peers
+	relay_by "$1"
+	inside sh -c 'echo 30000 35999 >/proc/sys/net/ipv4/ip_local_port_range'
+	runs python '
+for i in range(6500): connect("203.0.113.7", 7006).close()'
+}
+
+@test "more connections to one server than there are ports, one after the other: spliced" {
+	many_connections splice
+}
+
+@test "more connections to one server than there are ports, one after the other: translated" {
+	many_connections translate
+}
+
 flood() {
 	start_peers
 	relay_by "$1"
