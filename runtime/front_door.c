@@ -345,6 +345,23 @@ static int run(struct front_door *door, struct watcher *watcher, int *exit_statu
 	return container_run(door->arena, &door->container, exit_status, err);
 }
 
+/* Any user of the host may read our command line as long as we run, or whoever forks from us: what it says is a copy from here on. */
+static void hide_passwords(struct arena *arena, int argc, char **argv)
+{
+	static const char option[] = "--proxy";
+
+	for (int i = 1; i < argc; i++) {
+		char *given = argv[i], *user = strstr(given, "://"), *at = strrchr(given, '@');
+		char *colon = user ? strchr(user + strlen("://"), ':') : NULL;
+
+		if (!colon || !at || colon > at ||
+			(strcmp(argv[i - 1], option) != 0 && strncmp(given, option, strlen(option)) != 0))
+			continue;
+		argv[i] = arena_strdup(arena, given);
+		memset(colon + 1, '*', (size_t)(at - colon - 1));
+	}
+}
+
 int front_door_main(struct arena *arena, int argc, char **argv)
 {
 	struct front_door door = { .arena = arena };
@@ -353,7 +370,9 @@ int front_door_main(struct arena *arena, int argc, char **argv)
 	int exit_status = -1, result;
 	bool help = false;
 
-	if (seal_self(argv, &err) < 0 || watcher_start(&watcher, &err) < 0) {
+	result = seal_self(argv, &err);
+	hide_passwords(arena, argc, argv);
+	if (result < 0 || watcher_start(&watcher, &err) < 0) {
 		log_error(&err);
 		return EXIT_FENCE_FAILED;
 	}

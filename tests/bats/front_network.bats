@@ -195,6 +195,25 @@ probe() {
 	done
 }
 
+@test "a password on the command line is not there for long" {
+	start_proxy 1080 user S3cretPassw0rd
+	start_web 203.0.113.7 80
+	echo S3cretPassw0rd >"$TEST_DIR/word"
+	for who in $EVERYONE; do
+		become "$who"
+		mkfifo go
+		give go
+		on_host "${AS[@]}" "$FENCE" --proxy socks5://user:S3cretPassw0rd@127.0.0.1:1080 -- sh -c 'curl -sS http://203.0.113.7/; read x <go'
+		"${command[@]}" >"$TEST_DIR/page.log" 2>&1 </dev/null 3>&- &
+		wait_until grep -qs 'the page' "$TEST_DIR/page.log"
+		# The proxy's own is a word by itself.
+		runs sh -c 'cat /proc/[0-9]*/cmdline 2>/dev/null | tr "\0" "\n" | grep -f "$0" | grep -vxf "$0" || true' "$TEST_DIR/word"
+		is ''
+		echo >go
+		wait "$!"
+	done
+}
+
 @test "config.json and the state hold no password either" {
 	for who in $EVERYONE; do
 		become "$who"
