@@ -27,10 +27,7 @@ static void set_unpaced(int fd)
 
 void congestion_suit_loopback(int fd, const struct endpoint *peer)
 {
-	bool loopback = peer->family == AF_INET ? ntohl(peer->v4.s_addr) >> 24 == 127
-						: IN6_IS_ADDR_LOOPBACK(&peer->v6);
-
-	if (paced && loopback)
+	if (paced && endpoint_is_loopback(peer))
 		set_unpaced(fd);
 }
 

@@ -237,17 +237,19 @@ static struct socks_target target_of(const struct dial *dial)
 	return target;
 }
 
-/* A proxy that says "any address" means its own; one that says a name, or another family than it can mean, is of no use. */
+/* A proxy that says "any address" means its own, and so does one far away that says "loopback": this host's is nothing that it could send us
+ * to. One that says a name, or another family than it can mean, is of no use. */
 static int take_association(struct dial *dial)
 {
 	const struct endpoint *proxy = &dial->dialer->config->proxies[dial->line.proxy].address;
 	struct endpoint relay = dial->line.handshake.socks.bound;
 	bool unspecified = relay.family == AF_INET ? relay.v4.s_addr == INADDR_ANY
 						   : relay.family && IN6_IS_ADDR_UNSPECIFIED(&relay.v6);
+	bool elsewhere = proxy->family != AF_UNIX && !endpoint_is_loopback(proxy);
 
 	if (!relay.family || !relay.port || (unspecified && proxy->family == AF_UNIX))
 		return -EOPNOTSUPP;
-	if (unspecified) {
+	if (unspecified || (elsewhere && endpoint_is_loopback(&relay))) {
 		relay = *proxy;
 		relay.port = dial->line.handshake.socks.bound.port;
 	}

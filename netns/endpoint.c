@@ -110,6 +110,17 @@ bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 	return a->family != AF_INET6 || memcmp(&a->v6, &b->v6, sizeof(a->v6)) == 0;
 }
 
+bool endpoint_is_loopback(const struct endpoint *endpoint)
+{
+	const uint8_t *v6 = endpoint->v6.s6_addr;
+
+	if (endpoint->family == AF_INET)
+		return ntohl(endpoint->v4.s_addr) >> 24 == 127;
+	return endpoint->family == AF_INET6 &&
+	       (IN6_IS_ADDR_LOOPBACK(&endpoint->v6) ||
+		       (IN6_IS_ADDR_V4MAPPED(&endpoint->v6) && v6[12] == 127));
+}
+
 const char *endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_TEXT_MAX])
 {
 	char host[INET6_ADDRSTRLEN] = "none";

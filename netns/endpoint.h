@@ -22,6 +22,7 @@ bool endpoint_parse(
 	struct endpoint *endpoint, const char *text); /* "192.0.2.1:53", "[2001:db8::1]:53": numeric */
 /* A host that is an address in any spelling that some resolver would take for one ("127.1", "0x7f000001", "127.0.0.1."); port 0. */
 bool endpoint_parse_host(struct endpoint *endpoint, const char *host);
+bool endpoint_is_loopback(const struct endpoint *endpoint);
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
 enum { ENDPOINT_TEXT_MAX = 64 };
 const char *endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_TEXT_MAX]);

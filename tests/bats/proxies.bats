@@ -112,6 +112,28 @@ b'CONNECT EXAMPLE.com.:80 HTTP/1.1\\r\\nHost: EXAMPLE.com.:80\\r\\n\\r\\n'"
 	is $'deny\nno host\'s name\na:80 HTTP/1.1\r\nX: y'
 }
 
+@test "a proxy elsewhere cannot send datagrams to the loopback of this host" {
+	start liar /usr/bin/python3 -u -c '
+import itertools, socket, struct, threading
+def read(c, n): return c.recv(n, socket.MSG_WAITALL)
+def serve(c, liar): # "send to 127.0.0.1:7777", as one behind address translation might
+    read(c, read(c, 2)[1]); c.sendall(b"\5\0"); read(c, 10); c.sendall(b"\5\0\0" + liar + struct.pack("!H", 7777)); c.recv(1)
+def echo(address):
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind((address, 7777))
+    while True: data, peer = u.recvfrom(2000); print(address); u.sendto(data, peer)
+for address in "127.0.0.1", "203.0.113.7": threading.Thread(target=echo, args=(address,), daemon=True).start()
+s = socket.create_server(("203.0.113.7", 1081)); print("serving")
+for liar in itertools.cycle((b"\1\x7f\0\0\1", b"\4" + socket.inet_pton(socket.AF_INET6, "::ffff:127.0.0.1"))):
+    threading.Thread(target=serve, args=(s.accept()[0], liar), daemon=True).start()'
+	wait_until grep -q serving "$TEST_DIR/liar.log"
+	relay '{"proxies": ["socks5://203.0.113.7:1081"]}'
+	runs python '
+for i in range(6): u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(10); u.sendto(b"x", ("192.0.2.9", 9)); assert u.recv(10) == b"x"'
+	runs grep -c 203.0.113.7 "$TEST_DIR/liar.log"
+	is 6
+	fails grep 127.0.0.1 "$TEST_DIR/liar.log"
+}
+
 @test "a proxy behind a Unix socket, also after it was made anew; the relay itself opens no path" {
 	start_proxy 1080
 	start door socat "UNIX-LISTEN:$TEST_DIR/socks,fork,mode=600" TCP:127.0.0.1:1080
