@@ -24,6 +24,7 @@ enum {
 	CHANNEL_DIAL_MILLISECONDS = 8000,
 	CHANNEL_IDLE_MILLISECONDS = 10000,
 	FRAME_MAX = 2 + DNS_MESSAGE_MAX,
+	OUT_MAX = 1 << 20, /* also of questions that nobody waits for any more */
 };
 
 static const char *const public_resolvers[] = { "1.1.1.1:53", "8.8.8.8:53" };
@@ -104,6 +105,8 @@ static bool append_frame(struct channel *channel, const struct dns_upstream_quer
 	size_t need = channel->out_length + 2 + query->length;
 	uint8_t *grown;
 
+	if (need > OUT_MAX)
+		return false;
 	if (need > channel->out_size) {
 		grown = realloc(channel->out, need * 2);
 		if (!grown)

@@ -43,6 +43,24 @@ while True: threading.Thread(target=tcp, args=(t.accept()[0],), daemon=True).sta
 	is "(0, '203.0.113.7', 4) (0, '203.0.113.7', 0)"
 }
 
+@test "questions that are asked and given up again do not pile up for a resolver that takes none" {
+	start_deaf_resolver
+	relay '{"defaultAction": "allow", "dns": "127.0.0.1:5353"}'
+	runs python "$questions"'
+padded = b"\0\0\x29\4\0\0\0\0\0" + struct.pack("!HHH", 904, 12, 900) + bytes(900)
+def burst(i):
+    c = connect("192.0.2.53", 53)
+    for j in range(32):
+        q = query("n%d-%d.example.com" % (i, j)); q = q[:11] + b"\1" + q[12:] + padded; c.send(struct.pack("!H", len(q)) + q)
+    return c
+for i in range(40):
+    streams = [burst(i * 16 + j) for j in range(16)]; time.sleep(0.03)
+    for c in streams: c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)); c.close()'
+	local resident
+	resident=$(awk '/^VmHWM/ { print $2 }' "/proc/$RELAY/status")
+	[ "$resident" -lt 8192 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
+
 # A proxy that cannot reach 1.1.1.1, and does not say so; and answers itself for other resolvers.
 start_silent_proxy() {
 	start silent /usr/bin/python3 -u -c '
