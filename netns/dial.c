@@ -423,11 +423,12 @@ static void timer_fired(struct timer *timer)
 
 static bool judge(const struct dial *dial, const struct endpoint *address, struct flow_description *flow)
 {
-	*flow = (struct flow_description){
-		.protocol = "tcp", .name = dial->name[0] ? dial->name : NULL, .address = *address
-	};
-	return dial->trusted ||
-	       egress_permits(dial->dialer->config->egress, EGRESS_TCP, flow->name, address, &flow->rule);
+	*flow = (struct flow_description){ .protocol = "tcp",
+		.name = dial->name[0] ? dial->name : NULL,
+		.address = *address,
+		.rule = EGRESS_NO_PORT };
+	return dial->trusted || (address->port && egress_permits(dial->dialer->config->egress, EGRESS_TCP,
+							  flow->name, address, &flow->rule));
 }
 
 /* A denial is a line of the log; what is allowed is recorded from here on. What is to be checked must have a record that says so. */

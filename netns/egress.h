@@ -19,6 +19,9 @@ struct egress;
 
 enum egress_protocol { EGRESS_TCP = 1, EGRESS_UDP = 2 };
 
+/* Why nothing goes to port 0: to the rules it is any port, as a ping asks. */
+#define EGRESS_NO_PORT "there is no port 0"
+
 int egress_new(const char *const *allow, size_t allow_count, const char *const *deny, size_t deny_count,
 	bool default_allow, struct egress **egress, struct error *err);
 void egress_free(struct egress *egress);

@@ -132,7 +132,9 @@ static int refusal(struct udp *udp, struct flow_description *flow)
 	int error_number = EACCES;
 
 	flow->rule = "a number is no name"; /* the proxy would take it for an address */
-	if (!numeric &&
+	if (!flow->address.port)
+		flow->rule = EGRESS_NO_PORT;
+	if (!numeric && flow->address.port &&
 		egress_permits(udp->config->egress, EGRESS_UDP, flow->name, &flow->address, &flow->rule)) {
 		if (!udp->config->check_server_name || !flow->name || flow->address.port != QUIC_PORT)
 			return 0;

@@ -21,6 +21,18 @@ for address in ("10.0.0.1", "100.64.0.1", "168.63.129.16", "169.254.169.254", "1
 	[ "$(sort <<<"$output" | uniq -c | tr -s ' ')" = ' 42 deny' ] || complain 'each is denied, and said so'
 }
 
+@test "port 0 is nobody's, whatever port a rule names" {
+	relay "{\"allow\": [\"203.0.113.7:80\"], \"log\": \"$TEST_DIR/net.log\"}"
+	runs python '
+print(error_of(lambda: connect("203.0.113.7", 0)))
+raw = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)); raw.bind(("tun0", 0x0800))
+raw.send(bytes.fromhex("4500001d00010000401178b4c6120001cb007107") + struct.pack("!HHHH", 4000, 0, 9, 0) + b"x")'
+	is EHOSTUNREACH
+	wait_until grep -q udp "$TEST_DIR/net.log"
+	runs jq -r '"\(.protocol) \(.verdict) \(.rule)"' "$TEST_DIR/net.log"
+	is $'tcp deny there is no port 0\nudp deny there is no port 0'
+}
+
 @test "a rule that would not do what it seems to do is refused" {
 	local rule why
 	while read -r rule why; do
