@@ -369,22 +369,24 @@ for i in range(3000):
         except OSError: pass
 for destination in ("127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "198.18.0.1"): raw.send(ipv4(6, syn, destination))
 raw.send(ipv4(17, os.urandom(1000), fragment=0x2000)); raw.send(ipv4(17, os.urandom(1000), fragment=100))
+assert drain(connect("203.0.113.7", 7002)) == blob
 # A ping is answered, but not one of which two pieces, put together, are a piece again.
 own, host = (socket.inet_pton(socket.AF_INET6, a) for a in ("fd66:656e:6365::c612:1", "2001:db8::7"))
-answers = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86dd)); answers.bind(("tun0", 0x86dd)); answers.settimeout(0.5)
+answers = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x86dd)); answers.bind(("tun0", 0x86dd))
 def ipv6(following, payload): return struct.pack("!IHBB", 6 << 28, len(payload), following, 64) + own + host + payload
 def piece(following, offset, more, payload): return struct.pack("!BBHI", following, 0, offset | more, 7) + payload
 def ping(length):
     total = sum(struct.unpack("!16H", own + host)) + length + 58 + 0x8000
     return struct.pack("!BBH", 128, 0, 65535 - total % 65535) + bytes(length - 4)
-def answered(*packets):
+def answered(seconds, *packets):
+    answers.settimeout(seconds)
     for p in packets: raw6.send(p)
     try:
         while answers.recv(2000)[8:24] != host: pass
         return True
     except TimeoutError: return False
-assert answered(ipv6(58, ping(8))) and answered(ipv6(44, piece(58, 0, 1, ping(16)[:8])), ipv6(44, piece(58, 8, 0, bytes(8))))
-assert not answered(ipv6(44, piece(44, 0, 1, piece(58, 0, 1, b""))), ipv6(44, piece(44, 8, 0, ping(4))))
+assert answered(10, ipv6(58, ping(8))) and answered(10, ipv6(44, piece(58, 0, 1, ping(16)[:8])), ipv6(44, piece(58, 8, 0, bytes(8))))
+assert not answered(0.5, ipv6(44, piece(44, 0, 1, piece(58, 0, 1, b""))), ipv6(44, piece(44, 8, 0, ping(4))))
 assert drain(connect("203.0.113.7", 7002)) == blob'
 	[ -d "/proc/$RELAY" ]
 }

@@ -39,8 +39,9 @@ while True: threading.Thread(target=tcp, args=(t.accept()[0],), daemon=True).sta
 @test "a resolver's connection that is dead is given up for another, before the client gives up" {
 	start_deaf_resolver
 	relay '{"defaultAction": "allow", "dns": "127.0.0.1:5353"}'
-	runs python "$questions"'print(ask("a.example.com"), ask("b.example.com"))'
-	is "(0, '203.0.113.7', 4) (0, '203.0.113.7', 0)"
+	runs python "$questions"'first, second = ask("a.example.com"), ask("b.example.com"); print(first[:2], second[:2])
+assert 4 <= first[2] < 7 and second[2] < 3, (first, second)'
+	is "(0, '203.0.113.7') (0, '203.0.113.7')"
 }
 
 @test "questions that are asked and given up again do not pile up for a resolver that takes none" {
