@@ -1,12 +1,11 @@
 # Helpers for tests with engines: podman on the host of helpers.bash, with fence as its runtime and an image store of the test's
-# own, which holds `busybox`. setup() calls engine_setup, teardown() engine_teardown.
+# own, which holds `busybox`. setup() calls engine_setup, teardown() engine_teardown. For a user podman is rootless; for one who is
+# logged in (WHO=user) systemd makes the cgroups. `engine` makes a store for who has just been become.
 
 engine_setup() {
 	common_setup
 	host_namespace
 	private_etc
-	ENGINE=$TEST_DIR/podman
-	mkdir "$ENGINE"
 	# Hard limits can't be raised without CAP_SYS_RESOURCE, which a root in a container or CI may lack: podman asks for a million.
 	cat >"$TEST_DIR/containers.conf" <<-EOT
 		[containers]
@@ -19,25 +18,40 @@ engine_setup() {
 	export CONTAINERS_CONF=$TEST_DIR/containers.conf PODMAN_IGNORE_CGROUPSV1_WARNING=1
 	mkdir "$TEST_DIR/image"
 	busybox_root "$TEST_DIR/image"
+	engine
+}
+
+engine() {
+	ENGINE=$TEST_DIR/podman-$who
+	mkdir "$ENGINE"
+	give "$ENGINE" "$TEST_DIR/image"
 	STORE=(--root "$ENGINE/root" --runroot "$ENGINE/runroot")
 	PODMAN=(podman "${STORE[@]}" --tmpdir "$ENGINE/tmp" --events-backend none --network-config-dir "$ENGINE/networks"
-		--cgroup-manager cgroupfs --runtime fence)
-	tar -C "$TEST_DIR/image" -c . | in_host "${PODMAN[@]}" import - busybox:latest >/dev/null 2>&1
+		--cgroup-manager "$([ -n "$LOGIN" ] && echo systemd || echo cgroupfs)" --runtime fence)
+	tar -C "$TEST_DIR/image" --owner 0 --group 0 -c . | as_who "${PODMAN[@]}" import - busybox:latest >/dev/null 2>&1
 }
 
 engine_teardown() {
 	podman pod rm --all --force --time 0 >/dev/null 2>&1 || true
 	podman rm --all --force --time 0 >/dev/null 2>&1 || true
-	in_host sh -c 'mountpoint -q "$1/root/overlay" && umount "$1/root/overlay"' sh "$ENGINE" || true
+	engine_ended >/dev/null 2>&1 || true
+	in_host sh -c 'for overlay in "$1"/podman-*/root/overlay; do ! mountpoint -q "$overlay" || umount "$overlay"; done' sh "$TEST_DIR" || true
 	common_teardown
 }
 
+# The process that keeps a user's namespaces between podman's commands ends by this; what podman has in the user's runtime directory
+# stays.
+engine_ended() {
+	[ "$who" = root ] || podman system migrate
+	[ -n "$LOGIN" ] || rm -rf "$XDG_RUNTIME_DIR"/{containers,libpod,netns}
+}
+
 podman() {
-	in_host timeout --foreground "$((60 * TIME_FACTOR))" "${PODMAN[@]}" "$@" </dev/null
+	as_who timeout --foreground "$((60 * TIME_FACTOR))" "${PODMAN[@]}" "$@" </dev/null
 }
 
 podman_on_a_terminal() {
-	on_a_terminal in_host "${PODMAN[@]}" "$@"
+	on_a_terminal as_who "${PODMAN[@]}" "$@"
 }
 
 # once CMD…: in a container of its own, without a network; the options of `podman run` come first.

@@ -1,5 +1,4 @@
 # podman's commands and options, with fence as a plain OCI runtime; buildah. (Policies under engines are in engines.bats.)
-# bats file_tags=root
 load helpers
 load podman
 
@@ -11,6 +10,11 @@ teardown() {
 	engine_teardown
 }
 
+nothing_left() {
+	engine_ended
+	assert_nothing_left
+}
+
 @test "podman run: output, status, user, environment, volumes, read-only" {
 	runs podman run --rm --network none busybox echo 'a b'
 	is 'a b'
@@ -19,12 +23,13 @@ teardown() {
 	exits 126 podman run --rm --network none busybox /etc
 	exits 137 podman run --rm --network none busybox sh -c 'sh -c "kill -KILL \$\$"; exit $?'
 	mkdir volume
+	give volume
 	runs podman run --rm --network none --user 12:34 --env A=b --volume "$PWD/volume:/volume" --read-only --workdir /tmp \
 		busybox sh -c 'id -u; id -g; echo $A; touch /volume/x 2>&1; touch /x; pwd'
 	[ "${lines[0]} ${lines[1]} ${lines[2]}" = '12 34 b' ]
 	has 'Read-only file system'
 	has /tmp
-	assert_nothing_left
+	nothing_left
 }
 
 @test "podman run -it: a terminal" {
@@ -56,9 +61,10 @@ teardown() {
 	runs podman wait "$ID"
 	is 137
 	runs podman rm "$ID"
-	assert_nothing_left
+	nothing_left
 }
 
+# bats test_tags=root
 @test "podman's bridge: out, in by a published port, and between containers" {
 	start_web 203.0.113.7 80
 	runs podman run --rm busybox sh -c 'ip -o address show dev eth0 && wget -q -O - http://203.0.113.7/'
@@ -66,7 +72,7 @@ teardown() {
 	runs podman run --detach --name "$ID" --publish 127.0.0.1:8080:80 busybox sh -c 'echo inner >index.html; exec httpd -f -p 80'
 	wait_until in_host curl -sf --max-time 5 -o /dev/null "http://127.0.0.1:8080/"
 	runs podman rm --force --time 0 "$ID"
-	assert_nothing_left
+	nothing_left
 }
 
 @test "podman: limits, capabilities, seccomp, devices, tmpfs, init" {
@@ -89,15 +95,15 @@ teardown() {
 @test "podman attach, -i, --preserve-fds" {
 	echo typed >typed
 	runs podman create --name "$ID" --interactive --network none busybox sh -c 'read x; echo "got $x"'
-	[ "$(in_host "${PODMAN[@]}" start --attach --interactive "$ID" <typed)" = 'got typed' ]
+	[ "$(as_who "${PODMAN[@]}" start --attach --interactive "$ID" <typed)" = 'got typed' ]
 	removed
 	detached busybox sh -c 'while :; do echo tick; sleep 0.1; done'
-	capture in_host timeout 2 "${PODMAN[@]}" attach --no-stdin --sig-proxy=false "$ID"
+	capture as_who timeout "$((2 * TIME_FACTOR))" "${PODMAN[@]}" attach --no-stdin --sig-proxy=false "$ID"
 	has tick
 	removed
-	runs in_host sh -c 'exec "$@" 3<typed </dev/null' sh "${PODMAN[@]}" run --rm --network none --preserve-fds 1 busybox cat /dev/fd/3
+	runs as_who sh -c 'exec "$@" 3<typed </dev/null' sh "${PODMAN[@]}" run --rm --network none --preserve-fds 1 busybox cat /dev/fd/3
 	is typed
-	assert_nothing_left
+	nothing_left
 }
 
 @test "podman pause, unpause, restart, top, stats, update" {
@@ -125,7 +131,7 @@ teardown() {
 	has running
 	hasnt "$pid "
 	removed
-	assert_nothing_left
+	nothing_left
 }
 
 @test "podman cp, commit, diff, export, mount, rename, init" {
@@ -145,9 +151,13 @@ teardown() {
 	is new
 	podman export "$ID" | tar --list >files
 	grep -q '^bin/busybox$' files
-	runs podman mount "$ID"
-	[ -e "/proc/$HOST_PID/root$output/new" ]
-	runs podman unmount "$ID"
+	if [ "$who" = root ]; then
+		runs podman mount "$ID"
+		[ -e "/proc/$HOST_PID/root$output/new" ]
+		runs podman unmount "$ID"
+	else
+		runs podman unshare sh -c 'ls "$("$@")/new"' sh "${PODMAN[@]}" mount "$ID"
+	fi
 	runs podman rename "$ID" "$ID-renamed"
 	runs podman exec "$ID-renamed" true
 	runs podman rm --force --time 0 "$ID-renamed"
@@ -158,7 +168,7 @@ teardown() {
 	runs podman start --attach "$ID"
 	is started
 	removed
-	assert_nothing_left
+	nothing_left
 }
 
 @test "podman: health checks, restart policy, stop signal, time limit" {
@@ -182,7 +192,7 @@ teardown() {
 	runs podman wait "$ID"
 	is 137
 	removed
-	assert_nothing_left
+	nothing_left
 }
 
 pod_removed() {
@@ -229,9 +239,10 @@ pod_removed() {
 	runs podman exec "$ID-a" /bin/sh -c '/bin/id -u; /bin/touch /x 2>&1 || /bin/echo read-only'
 	is $'7\ntouch: /x: Read-only file system\nread-only'
 	pod_removed
-	assert_nothing_left
+	nothing_left
 }
 
+# bats test_tags=root
 @test "podman: user namespaces, and devices, users and volumes in them" {
 	local map=(--uidmap 0:100000:1000 --gidmap 0:200000:1000)
 	# podman takes the ranges of the user `containers`.
@@ -263,7 +274,64 @@ pod_removed() {
 	runs podman top "$ID" user huser
 	has 100000
 	removed
-	assert_nothing_left
+	nothing_left
+}
+
+# bats test_tags=user
+@test "podman, rootless: limits by the session's systemd, in a scope of its own that goes with the container" {
+	require_kernel 'systemd with a login session (make check-vm has)' test -n "$LOGIN"
+	detached --memory 64m --pids-limit 50 busybox sleep 1000
+	runs podman exec "$ID" cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max
+	is $'67108864\n50'
+	runs podman inspect --format '{{.Id}} {{.State.Pid}}' "$ID"
+	local id=${output% *} pid=${output#* } scope
+	scope=$(sed 's/^0:://' "/proc/$pid/cgroup")
+	[[ $scope == "/user.slice/user-$(id -u "$TEST_USER").slice/user@"*"/libpod-$id.scope"* ]] || complain "the cgroup is $scope"
+	runs podman update --memory 32m "$ID"
+	runs podman exec "$ID" cat /sys/fs/cgroup/memory.max
+	is 33554432
+	runs as_who systemctl --user show --property MemoryMax --value "libpod-$id.scope"
+	is 33554432
+	fails podman container checkpoint "$ID"
+	has 'requires root'
+	removed
+	runs as_who systemctl --user is-active "libpod-$id.scope" || true
+	is inactive
+	absent "/sys/fs/cgroup${scope%%/libpod-*}/libpod-$id.scope"
+	nothing_left
+}
+
+# bats test_tags=user
+@test "podman, rootless: exec, logs, user namespaces; a network of its own, and a published port" {
+	local uid gid
+	[ "$who" = user ] || { become user && engine; }
+	uid=$(id -u "$TEST_USER") gid=$(id -g "$TEST_USER")
+	detached busybox sh -c 'echo up; exec sleep 1000'
+	runs podman exec "$ID" sh -c 'id -u; cat /proc/1/comm'
+	has $'0\nsleep'
+	runs podman exec --user 5:6 "$ID" id -G
+	has 6
+	runs podman logs "$ID"
+	has up
+	removed
+	mkdir given
+	give given
+	runs once --userns keep-id --volume "$PWD/given:/v" busybox sh -c 'echo $(id -u) $(id -g) $(stat -c "%u %g" /v) $(wc -l </proc/self/uid_map); touch /v/kept'
+	has "$uid $gid $uid $gid 3"
+	[ "$(stat -c %u given/kept)" = "$uid" ]
+	runs once --userns nomap busybox cat /proc/self/uid_map
+	hasnt " $uid "
+	runs once --userns auto:size=100 busybox cat /proc/self/uid_map
+	[[ $output =~ \ 100$ ]]
+	runs once --uidmap 0:1:100 --user 5 busybox id -u
+	has 5
+	start_web 203.0.113.7 80
+	runs podman run --rm busybox wget -q -O - http://203.0.113.7/
+	has 'the page'
+	runs podman run --detach --name "$ID" --publish 127.0.0.1:8080:80 busybox sh -c 'echo inner >index.html; exec httpd -f -p 80'
+	wait_until in_host curl -sf --max-time 5 -o /dev/null "http://127.0.0.1:8080/"
+	removed
+	nothing_left
 }
 
 @test "podman: capabilities of users, security options, privileged, device rules" {
@@ -283,6 +351,7 @@ pod_removed() {
 	has 'not implemented'
 	runs once --privileged busybox sh -c 'mount -t tmpfs tmpfs /tmp && grep -e Seccomp: /proc/self/status'
 	has 0
+	[ "$who" = root ] || return 0 # device nodes
 	runs once --device-cgroup-rule 'c 1:7 rwm' --cap-add mknod busybox sh -c 'mknod /tmp/full c 1 7 && head -c 1 /tmp/full | wc -c'
 	is 1
 	fails once --device /dev/kmsg:/dev/k:r busybox sh -c ': </dev/k || exit 0; : >/dev/k'
@@ -292,6 +361,7 @@ pod_removed() {
 @test "podman: --read-only, --tmpfs, and every kind of volume" {
 	mkdir volume
 	echo content >volume/file
+	give volume
 	runs once --read-only busybox sh -c 'touch /x 2>/dev/null || touch /tmp/x /run/x /dev/shm/x && echo writable'
 	is writable
 	fails once --read-only --read-only-tmpfs=false busybox touch /tmp/x
@@ -305,12 +375,14 @@ pod_removed() {
 	has content
 	has 'Read-only file system'
 	has nosuid,nodev,noexec
-	in_host mount --bind volume volume
-	in_host mount --make-shared volume
-	runs once --volume "$PWD/volume:/v:rshared" busybox grep ' /v ' /proc/self/mountinfo
-	has shared:
-	runs once --volume "$PWD/volume:/v:rslave" busybox grep ' /v ' /proc/self/mountinfo
-	has master:
+	if [ "$who" = root ]; then
+		in_host mount --bind volume volume
+		in_host mount --make-shared volume
+		runs once --volume "$PWD/volume:/v:rshared" busybox grep ' /v ' /proc/self/mountinfo
+		has shared:
+		runs once --volume "$PWD/volume:/v:rslave" busybox grep ' /v ' /proc/self/mountinfo
+		has master:
+	fi
 	runs once --volume "$PWD/volume:/v:O" busybox sh -c 'touch /v/new; cat /v/file'
 	is content
 	absent volume/new
@@ -323,9 +395,10 @@ pod_removed() {
 	runs once --mount type=devpts,destination=/pts busybox ls /pts/ptmx
 	runs once --rootfs "$TEST_DIR/image" echo 'a directory'
 	is 'a directory'
-	assert_nothing_left
+	nothing_left
 }
 
+# bats test_tags=root
 @test "podman: more limits, and where the cgroup is" {
 	runs once --memory 64m --memory-swap 128m --memory-reservation 32m --cpus 1.5 --pids-limit 77 --cpuset-cpus 0 --oom-score-adj 300 \
 		--shm-size 2m --ulimit nofile=100:200 --ulimit nproc=100:100 busybox sh -c "
@@ -342,7 +415,7 @@ pod_removed() {
 	runs once --cgroups disabled busybox echo none
 	is none
 	parent_removed "$ID"
-	assert_nothing_left
+	nothing_left
 }
 
 @test "podman: other containers' and the host's namespaces, --init, secrets, hooks, sysctl" {
@@ -364,33 +437,35 @@ pod_removed() {
 	runs once --secret "$ID" busybox cat "/run/secrets/$ID"
 	is hush
 	mkdir hooks
+	give .
 	cat >hooks/record.json <<-JSON
 		{ "version": "1.0.0", "when": { "always": true }, "stages": ["prestart"],
 		  "hook": { "path": "/bin/sh", "args": ["sh", "-c", "cat >'$PWD/state'"] } }
 	JSON
-	runs in_host "${PODMAN[@]}" --hooks-dir "$PWD/hooks" run --rm --network none busybox true </dev/null
+	runs as_who "${PODMAN[@]}" --hooks-dir "$PWD/hooks" run --rm --network none busybox true </dev/null
 	[ "$(jq -r .status state)" = created ]
 	runs once --init busybox cat /proc/1/comm
 	[[ $output == catatonit || $output == podman-init ]]
-	assert_nothing_left
+	nothing_left
 }
 
 @test "buildah build and run by --runtime and BUILDAH_RUNTIME, podman build" {
 	local limits=(--ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
 	printf 'FROM localhost/busybox\nRUN id -u >/built && echo "$$" >/first\n' >Containerfile
-	runs in_host buildah "${STORE[@]}" build --runtime "$FENCE" --isolation oci --network none "${limits[@]}" --tag built . </dev/null
+	runs as_who buildah "${STORE[@]}" build --runtime "$FENCE" --isolation oci --network none "${limits[@]}" --tag built . </dev/null
 	runs once built cat /built /first
 	is $'0\n1'
 	# A runtime that leaves a trace, to be sure that this one is taken.
 	printf '#!/bin/sh\necho "$*" >>"%s"\nexec "%s" "$@"\n' "$PWD/called" "$FENCE" >traced
 	chmod +x traced
-	runs in_host env BUILDAH_RUNTIME="$PWD/traced" buildah "${STORE[@]}" build --no-cache --isolation oci --network none "${limits[@]}" . </dev/null
+	give .
+	runs as_who env BUILDAH_RUNTIME="$PWD/traced" buildah "${STORE[@]}" build --no-cache --isolation oci --network none "${limits[@]}" . </dev/null
 	grep -q create called
-	runs in_host buildah "${STORE[@]}" from --name "$ID" localhost/busybox </dev/null
-	runs in_host buildah "${STORE[@]}" run --runtime "$FENCE" --isolation oci --network none --user 5 "$ID" id -u </dev/null
+	runs as_who buildah "${STORE[@]}" from --name "$ID" localhost/busybox </dev/null
+	runs as_who buildah "${STORE[@]}" run --runtime "$FENCE" --isolation oci --network none --user 5 "$ID" id -u </dev/null
 	is 5
-	fails in_host buildah "${STORE[@]}" run --runtime "$FENCE" --isolation oci --network none "$ID" sh -c 'exit 3' </dev/null
-	runs in_host buildah "${STORE[@]}" rm "$ID" </dev/null
+	fails as_who buildah "${STORE[@]}" run --runtime "$FENCE" --isolation oci --network none "$ID" sh -c 'exit 3' </dev/null
+	runs as_who buildah "${STORE[@]}" rm "$ID" </dev/null
 	runs podman build --no-cache --network none --isolation oci .
-	assert_nothing_left
+	nothing_left
 }
