@@ -3,7 +3,7 @@
 #   make            build/fence, build/fence-network and build/fence-exec
 #   make run        a first look: one command under the default policy, and what it could not do
 #   make check      all tests
-#   make check-vm   the tests in virtual machines with cgroup v2 and systemd, as root and as a user
+#   make check-vm   all tests again in virtual machines with cgroup v2 and systemd, as root and as a user
 #   make conformance   real programs inside that come in large packages, and a connection that is idle for ten minutes
 #   make conformance-sid   the tests with engines and CRIU, against Debian sid's
 #   make fuzz       the fuzzers of contrib/fuzz, all at once, for SECONDS=60

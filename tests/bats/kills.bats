@@ -92,6 +92,7 @@ for order in itertools.permutations(victims):
     if sys.argv[1] == "all" or list(order[2:]) == sorted(order[2:], key=victims.index): print(*order)' "${KILL_ORDERS:-pairs}"
 }
 
+# bats test_tags=root
 @test "kill -9 of relay, proxy, resolver, command and fence, in every order: silence, and nothing left" {
 	echo '{ "network": { "proxyUrl": "socks5://127.0.0.1:1080", "dnsAddr": "127.0.0.1:5353", "allowedDomains": ["www.example.com:7000"] } }' \
 		>"$TEST_DIR/policy.json"
