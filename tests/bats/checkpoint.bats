@@ -195,7 +195,8 @@ is_gone() {
 }
 
 @test "the request of a lazy checkpoint, and of a restore of it" {
-	begin
+	container '.process.args = ["sleep", "1000"]'
+	runs F run --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
 	runs sh -c 'exec "$@" 8>ready' sh "$FENCE" --root "$STATE" checkpoint --lazy-pages --page-server 0.0.0.0:99 --status-fd 8 "$ID"
 	asked 'lazy_pages 1'
 	asked 'ps 0.0.0.0=99'
