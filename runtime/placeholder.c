@@ -116,22 +116,38 @@ static bool holds(const struct json *entry, const char *id)
 	return false;
 }
 
+static const char *inode_text(struct arena *arena, const struct stat *status)
+{
+	return arena_printf(
+		arena, "%llu:%llu", (unsigned long long)status->st_dev, (unsigned long long)status->st_ino);
+}
+
+static struct json *new_entry(struct registry *registry, const char *path, struct json *content)
+{
+	struct json *entry = json_new_object(registry->arena);
+
+	json_set(registry->arena, entry, "holders", json_new_array(registry->arena));
+	if (content)
+		json_set(registry->arena, entry, "content", content);
+	json_set(registry->arena, registry->tree, path, entry);
+	return entry;
+}
+
 static int claim_one(
 	struct registry *registry, const char *path, struct json *content, const char *id, struct error *err)
 {
-	struct json *entry = json_get(registry->tree, path);
+	struct json *entry = json_get(registry->tree, path), *inode = entry ? json_get(entry, "inode") : NULL;
 	struct stat status;
-	int there = entry ? 0 : look(registry, path, &status, err);
+	int there = entry && !inode ? 0 : look(registry, path, &status, err);
 
-	if (there)
-		return there < 0 ? -1 : 0; /* not a placeholder: it is there by itself */
-	if (!entry) {
-		entry = json_new_object(registry->arena);
-		json_set(registry->arena, entry, "holders", json_new_array(registry->arena));
-		if (content)
-			json_set(registry->arena, entry, "content", content);
-		json_set(registry->arena, registry->tree, path, entry);
-	}
+	if (there < 0)
+		return -1;
+	/* Not a placeholder: it is there by itself, or has become somebody's. */
+	if (there && (!inode || strcmp(inode->string, inode_text(registry->arena, &status)) != 0))
+		return 0;
+	/* Whoever has removed the one on record was killed before that was: it will be another. */
+	if (!entry || (inode && !there))
+		entry = new_entry(registry, path, content);
 	if (holds(entry, id))
 		return 0;
 	json_append(registry->arena, json_get(entry, "holders"), json_new_string(registry->arena, id));
@@ -209,12 +225,6 @@ int placeholders_claim(struct arena *arena, const char *root, const char *id, co
 			return -1;
 	}
 	return registry_save(&registry, err);
-}
-
-static const char *inode_text(struct arena *arena, const struct stat *status)
-{
-	return arena_printf(
-		arena, "%llu:%llu", (unsigned long long)status->st_dev, (unsigned long long)status->st_ino);
 }
 
 /* Into the file that was just made, and no other. */

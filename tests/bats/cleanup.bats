@@ -113,6 +113,29 @@ inits() {
 	done
 }
 
+# One is killed when it has removed its placeholders, and before that is on record; the next one shares them, and makes them anew.
+@test "after SIGKILL amidst the removal of what the next one shares" {
+	become root
+	trace=(strace -f -e trace=unlinkat,flock -e signal=none)
+	snapshot >"$TEST_DIR/before"
+	runs fence -- true # caches are warm
+	runs in_host "${trace[@]}" -o "$TEST_DIR/trace" "$FENCE" -- true
+	number=$(awk 'NR == 1 { pid = $1 } $1 == pid && / unlinkat/ { count++ } $1 == pid && /"\.placeholders"/ { print count; exit }' "$TEST_DIR/trace")
+	[ "$number" -gt 10 ]
+	# Its watcher comes late.
+	start first "${trace[@]}" -e "inject=unlinkat:signal=KILL:when=$number" -e inject=flock:delay_enter=2000000:when=1 "$FENCE" -- true
+	wait_until grep -q '"\.placeholders", 0) *= ?' "$TEST_DIR/first.log"
+	snapshot | diff "$TEST_DIR/before" -
+	mkdir "$TEST_DIR/others" # so that no inode is used again
+	for number in $(seq 100); do
+		: >"$TEST_DIR/others/$number"
+	done
+	runs fence -- true
+	wait "$STARTED" || true
+	assert_nothing_left
+	snapshot | diff "$TEST_DIR/before" -
+}
+
 @test "after a failure of fence's own" {
 	for who in $EVERYONE; do
 		become "$who"
