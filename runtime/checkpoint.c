@@ -187,6 +187,17 @@ static int check_lazy_pages(const struct checkpoint_options *options, struct err
 	return 0;
 }
 
+/* restore.c has the images as a mount of their own, from which no link leads to others. */
+static int check_steps(const struct dump *dump, struct error *err)
+{
+	if ((dump->options->pre_dump || dump->options->parent_path) &&
+		oci_namespace_find(dump->config, "user"))
+		return error_set(err, 0,
+			"--pre-dump, --parent-path: a container with a user namespace is saved in one step "
+			"only");
+	return 0;
+}
+
 static int describe(struct dump *dump, struct error *err)
 {
 	const struct checkpoint_options *options = dump->options;
@@ -202,7 +213,7 @@ static int describe(struct dump *dump, struct error *err)
 		criu_add_number(&dump->request, CRIU_TRACK_MEMORY, 1);
 	if (freezer)
 		criu_add_text(&dump->request, CRIU_FREEZE_CGROUP, freezer);
-	if (check_lazy_pages(options, err) < 0 || add_parent(dump, err) < 0 ||
+	if (check_lazy_pages(options, err) < 0 || check_steps(dump, err) < 0 || add_parent(dump, err) < 0 ||
 		mountinfo_read(dump->arena, (pid_t)dump->state->pid.value, &dump->mounts, err) < 0 ||
 		add_mounts(dump, err) < 0 || add_namespaces(dump, err) < 0)
 		return -1;

@@ -1,6 +1,7 @@
 /* See checkpoint_internal.h: the options, the mounts, and what is refused. */
 #include "runtime/checkpoint_internal.h"
 
+#include "runtime/devices.h"
 #include "runtime/engine_policy.h"
 #include "runtime/launch.h"
 #include "runtime/mount_options.h"
@@ -207,12 +208,29 @@ static int visit_mount(struct arena *arena, const struct oci_mount *mount, size_
 	return 0;
 }
 
+struct device_visit {
+	checkpoint_mount_visitor *visit;
+	void *data;
+};
+
+static int visit_device(void *data, const char *path, const char *host_path, struct error *err)
+{
+	const struct device_visit *outer = data;
+	const struct checkpoint_mount found = { .destination = path, .source = host_path };
+
+	return outer->visit(outer->data, &found, err);
+}
+
 int checkpoint_visit_mounts(struct arena *arena, const struct oci_config *config, struct cgroup *cgroup,
 	checkpoint_mount_visitor *visit, void *data, struct error *err)
 {
+	struct device_visit device_visit = { visit, data };
+
 	for (size_t i = 0; i < config->mounts.count; i++)
 		if (visit_mount(arena, &config->mounts.items[i], i, cgroup, visit, data, err) < 0)
 			return -1;
+	if (devices_visit_bound(arena, config, visit_device, &device_visit, err) < 0)
+		return -1;
 	for (size_t i = 0; i < config->linux->masked_paths.count; i++) {
 		const struct checkpoint_mount mask = { .destination = config->linux->masked_paths.items[i],
 			.source = "/dev/null",
@@ -244,11 +262,6 @@ static bool has_policy(const struct oci_config *config)
 	       (config->hooks && runs_network_hook(&config->hooks->create_runtime));
 }
 
-static bool has_user_namespace(const struct oci_config *config)
-{
-	return oci_namespace_find(config, "user");
-}
-
 static bool has_no_mount_namespace(const struct oci_config *config)
 {
 	const struct oci_namespace *namespace = oci_namespace_find(config, "mount");
@@ -258,7 +271,7 @@ static bool has_no_mount_namespace(const struct oci_config *config)
 
 static bool joins_other_namespace(const struct oci_config *config)
 {
-	static const char *const types[] = { "cgroup", "time" };
+	static const char *const types[] = { "cgroup", "time", "user" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
 		const struct oci_namespace *namespace = oci_namespace_find(config, types[i]);
@@ -294,10 +307,10 @@ static const struct {
 	const char *what, *why;
 } refusals[] = {
 	{ has_policy, "a policy", "CRIU does not bring back Landlock and the relay" },
-	{ has_user_namespace, "a user namespace", "this is not done yet" },
 	{ has_no_mount_namespace, "no mount namespace of its own",
 		"CRIU would take the host's mounts for its" },
-	{ joins_other_namespace, "a cgroup or time namespace of another's", "CRIU would make a new one" },
+	{ joins_other_namespace, "a cgroup, time or user namespace of another's",
+		"CRIU would make a new one" },
 	{ has_agent, "a seccomp agent (linux.seccomp.listenerPath)",
 		"CRIU does not bring back its listener" },
 	{ has_memory_policy, "linux.memoryPolicy", "CRIU does not bring that back" },

@@ -256,3 +256,57 @@ int devices_mount_console(const struct rootfs_context *context, int pty_fd, stru
 		return error_set(err, errno, "cannot mount the terminal on /dev/console");
 	return 0;
 }
+
+/* ---- for checkpoints ---- */
+
+static bool names_device(const char *path, const struct device *device)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 && is_device(&status, device);
+}
+
+static int visit_bound(struct arena *arena, const struct device *device, devices_visitor *visit, void *data,
+	struct error *err)
+{
+	const char *host_path = device->path;
+
+	if (device->type == S_IFIFO)
+		return 0;
+	if (!names_device(host_path, device))
+		host_path = arena_printf(arena, "/dev/%s/%u:%u", device->type == S_IFBLK ? "block" : "char",
+			device->major, device->minor);
+	if (!names_device(host_path, device))
+		return error_set(err, 0,
+			"the host has no node of the device %s, as CRIU needs with a user namespace",
+			device->path);
+	return visit(data, device->path, host_path, err);
+}
+
+static bool is_asked_for(const struct oci_linux *linux, const struct device *device)
+{
+	for (size_t i = 0; i < linux->devices.count; i++)
+		if (strcmp(linux->devices.items[i].path, device->path) == 0)
+			return true;
+	return false;
+}
+
+int devices_visit_bound(struct arena *arena, const struct oci_config *config, devices_visitor *visit,
+	void *data, struct error *err)
+{
+	const struct oci_linux *linux = config->linux;
+
+	if (!oci_namespace_find(config, "user"))
+		return 0;
+	for (size_t i = 0; i < linux->devices.count; i++) {
+		const struct device device = device_asked_for(&linux->devices.items[i]);
+
+		if (visit_bound(arena, &device, visit, data, err) < 0)
+			return error_wrap(err, "linux.devices[%zu]", i);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(default_devices); i++)
+		if (!is_asked_for(linux, &default_devices[i]) &&
+			visit_bound(arena, &default_devices[i], visit, data, err) < 0)
+			return -1;
+	return 0;
+}

@@ -4,6 +4,7 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -18,6 +19,47 @@ bool idmap_outside(const oci_id_mappings *mappings, uint32_t inside, uint32_t *o
 		}
 	}
 	return false;
+}
+
+static bool has_mapping(const oci_id_mappings *mappings, uint32_t inside, uint32_t outside, uint32_t size)
+{
+	for (size_t i = 0; i < mappings->count; i++) {
+		const struct oci_id_mapping *mapping = &mappings->items[i];
+
+		if (mapping->container_id.value == inside && mapping->host_id.value == outside &&
+			mapping->size.value == size)
+			return true;
+	}
+	return false;
+}
+
+static int not_as_configured(const char *name, struct error *err)
+{
+	return error_set(err, 0, "%s of the process is not what config.json says", name);
+}
+
+static int check_map(pid_t pid, const char *name, const oci_id_mappings *mappings, struct error *err)
+{
+	_cleanup_fclose_ FILE *file = NULL;
+	uint32_t inside, outside, size;
+	size_t count = 0;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/%s", pid, name);
+	file = fopen(path, "re");
+	if (!file)
+		return error_set(err, errno, "cannot open %s", path);
+	while (fscanf(file, "%" SCNu32 " %" SCNu32 " %" SCNu32, &inside, &outside, &size) == 3) {
+		count++;
+		if (!has_mapping(mappings, inside, outside, size))
+			return not_as_configured(name, err);
+	}
+	return count == mappings->count ? 0 : not_as_configured(name, err);
+}
+
+int idmap_check(pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *gids, struct error *err)
+{
+	return check_map(pid, "uid_map", uids, err) < 0 ? -1 : check_map(pid, "gid_map", gids, err);
 }
 
 static int write_file(pid_t pid, const char *name, const char *text)

@@ -10,6 +10,9 @@
 int idmap_write(pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *gids, bool *can_set_groups,
 	struct error *err);
 
+/* That those are the maps of `pid`. */
+int idmap_check(pid_t pid, const oci_id_mappings *uids, const oci_id_mappings *gids, struct error *err);
+
 /* What an id of the container's is on the outside; false: it is not mapped. */
 bool idmap_outside(const oci_id_mappings *mappings, uint32_t inside, uint32_t *outside);
 

@@ -5,7 +5,10 @@
 #include "runtime/console.h"
 #include "runtime/creation.h"
 #include "runtime/hooks.h"
+#include "runtime/idmap.h"
+#include "runtime/mount.h"
 #include "runtime/mount_calls.h"
+#include "runtime/mount_idmap.h"
 #include "runtime/process.h"
 #include "runtime/protections.h"
 #include "runtime/restore_mounts.h"
@@ -29,23 +32,53 @@ struct restore {
 	const struct checkpoint_options *options;
 	struct criu_request request;
 	const struct json *record;
+	size_t mounts; /* that CRIU has been told of */
+	int images;    /* as CRIU has them, while it works */
 	bool has_terminal, checked;
 };
 
 /* ---- before CRIU ---- */
 
+static bool has_user_namespace(const struct creation *creation)
+{
+	return creation->namespaces.create & CLONE_NEWUSER;
+}
+
+/* A mount of theirs that is in no namespace, so that map_images() can map its ids. */
+static int detach_images(
+	const struct restore *restore, struct checkpoint_directories *directories, struct error *err)
+{
+	const struct mount_options options = { .own.set =
+						       restore->options->auto_dedup ? 0 : MOUNT_ATTR_RDONLY };
+	_cleanup_close_ int mount = -1;
+
+	if (!has_user_namespace(restore->creation))
+		return 0;
+	mount = mount_clone(directories->images, "", false, false);
+	if (mount < 0 || mount_set(mount, &options, true, -1) < 0)
+		return error_set(err, errno, "cannot mount the images for CRIU");
+	close_fd(directories->images);
+	directories->images = steal_fd(&mount);
+	return 0;
+}
+
 /* The namespace is CRIU's own, and ends with it: the root has to be a mount point there, and its working directory in there. */
 static int prepare(void *data, int fds[CRIU_PREPARED_FDS], struct error *err)
 {
 	struct restore *restore = data;
-	const char *root = restore->creation->state.rootfs;
+	const struct creation *creation = restore->creation;
+	const char *root = creation->state.rootfs;
 	struct checkpoint_directories directories;
 
 	if (unshare(CLONE_NEWNS) < 0 || call_mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 		return error_set(err, errno, "cannot make a mount namespace for CRIU");
-	if (restore_mounts_prepare(restore->request.arena, restore->creation->config,
-		    restore->creation->state.bundle, root, err) < 0 ||
-		checkpoint_open(restore->options, false, &directories, err) < 0)
+	if (restore_mounts_prepare(
+		    restore->request.arena, creation->config, creation->state.bundle, root, err) < 0 ||
+		(has_user_namespace(creation) &&
+			restore_mounts_prepare_sources(restore->request.arena, creation->config,
+				creation->cgroup, creation->state.bundle, err) < 0) ||
+		checkpoint_open(restore->options, false, &directories, err) < 0 ||
+		detach_images(restore, &directories, err) < 0)
 		return -1;
 	fds[0] = directories.images;
 	fds[1] = directories.work;
@@ -100,7 +133,9 @@ static int add_mount(void *data, const struct checkpoint_mount *mount, struct er
 	const char *source = mount->source, *bundle = restore->creation->state.bundle;
 
 	(void)err;
-	if (source[0] != '/')
+	if (has_user_namespace(restore->creation))
+		source = restore_mounts_open_source(restore->request.arena, restore->mounts++);
+	else if (source[0] != '/')
 		source = arena_printf(restore->request.arena, "%s/%s", bundle, source);
 	criu_add_pair(&restore->request, CRIU_EXTERNAL_MOUNT, mount->destination, source);
 	return 0;
@@ -287,9 +322,12 @@ static int complete(struct restore *restore, struct error *err)
 static int make_safe(struct restore *restore, struct error *err)
 {
 	struct creation *creation = restore->creation;
+	const struct oci_linux *linux = creation->config->linux;
 
 	/* First of all: nothing may be changed in namespaces of the host's. */
 	if (namespaces_check(&creation->namespaces, creation->child.pid, err) < 0 ||
+		(has_user_namespace(creation) && idmap_check(creation->child.pid, &linux->uid_mappings,
+							 &linux->gid_mappings, err) < 0) ||
 		complete(restore, err) < 0)
 		return -1;
 	return protections_check(creation->arena, json_get(restore->record, CHECKPOINT_PROTECTIONS),
@@ -313,12 +351,35 @@ static int check_process(struct restore *restore, struct error *err)
 	return -1;
 }
 
+/* The first process has opened what it needs as the host's root, and goes on as root of its user namespace. */
+static int map_images(struct restore *restore, struct error *err)
+{
+	static const struct mount_options no_options = { 0 };
+	static const struct oci_mount by_container = { 0 };
+	const struct creation *creation = restore->creation;
+	_cleanup_close_ int namespace = -1;
+
+	if (!has_user_namespace(creation))
+		return 0;
+	namespace = mount_idmap_namespace(creation->arena, creation->config, &by_container, NULL, err);
+	if (namespace < 0)
+		return -1;
+	if (mount_set(restore->images, &no_options, true, namespace) < 0)
+		return error_set(err, errno,
+			"cannot map the ids of the images to the container's: they have to be on a file "
+			"system "
+			"that allows id-mapped mounts");
+	return 0;
+}
+
 static int notice(void *data, const char *stage, pid_t pid, int fd, struct error *err)
 {
 	struct restore *restore = data;
 
 	if (strcmp(stage, "setup-namespaces") == 0)
-		return take_process(restore->creation, pid, err) < 0 ? -1 : run_hooks(restore->creation, err);
+		return take_process(restore->creation, pid, err) < 0 || map_images(restore, err) < 0
+			       ? -1
+			       : run_hooks(restore->creation, err);
 	if (strcmp(stage, "orphan-pts-master") == 0 && fd >= 0)
 		return take_terminal(restore, fd, err);
 	/* All is there, and nothing of it has run. */
@@ -340,6 +401,7 @@ static int converse(struct restore *restore, struct error *err)
 	if (result == 0) {
 		directories = (struct checkpoint_directories){ criu.fds[0], criu.fds[1] };
 		checkpoint_describe_directories(&restore->request, &directories);
+		restore->images = directories.images;
 		result = criu_call(&criu, &restore->request, CRIU_RESTORE, notice, restore,
 			checkpoint_log(creation->arena, restore->options, log_name), &pid, err);
 	}
@@ -369,6 +431,16 @@ static int check_killable(const struct creation *creation, struct error *err)
 		"a container with neither a pid namespace nor a cgroup of its own cannot be restored");
 }
 
+/* To whom the container's user is here. */
+static void give_streams(const struct creation *creation)
+{
+	struct oci_user user = *creation->config->process->user;
+
+	if (!has_user_namespace(creation) ||
+		idmap_outside(&creation->config->linux->uid_mappings, user.uid.value, &user.uid.value))
+		launch_give_streams(&user);
+}
+
 static int make(struct creation *creation, void *data, struct error *err)
 {
 	struct restore *restore = data;
@@ -386,7 +458,7 @@ static int make(struct creation *creation, void *data, struct error *err)
 			cgroup_delegate(creation->cgroup, creation->config, err) < 0) ||
 		describe(restore, err) < 0)
 		return -1;
-	launch_give_streams(creation->config->process->user);
+	give_streams(creation);
 	if (converse(restore, err) < 0 || write_down_end(creation, err) < 0)
 		return -1;
 	if (creation->config->process->terminal.value && !restore->has_terminal)

@@ -74,3 +74,58 @@ int restore_mounts_prepare(struct arena *arena, const struct oci_config *config,
 		return error_set(err, errno, "root.path: cannot unmount %s", root);
 	return mount_root(root, err);
 }
+
+/* ---- sources ---- */
+
+/* Every kernel has this directory, to be mounted on, and CRIU does not use it. With a mount over any other one in /proc the container
+ * could not mount a procfs. */
+#define OPEN_PLACE "/proc/fs/nfsd"
+
+struct sources {
+	struct arena *arena;
+	const char *bundle;
+	int place;
+	size_t count;
+};
+
+const char *restore_mounts_open_source(struct arena *arena, size_t index)
+{
+	return arena_printf(arena, OPEN_PLACE "/%zu", index);
+}
+
+static int mount_source(void *data, const struct checkpoint_mount *mount, struct error *err)
+{
+	struct sources *sources = data;
+	const char *source = mount->source, *name = arena_printf(sources->arena, "%zu", sources->count++);
+	_cleanup_close_ int fd = -1, target = -1;
+	struct stat status;
+
+	if (source[0] != '/')
+		source = arena_printf(sources->arena, "%s/%s", sources->bundle, source);
+	fd = mount_clone(AT_FDCWD, source, true, true);
+	if (fd < 0 && errno == ENOENT)
+		return 0; /* it may not be in the images */
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return error_set(err, errno, "cannot bind %s for CRIU", source);
+	target = path_make_in_root(
+		sources->place, name, S_ISDIR(status.st_mode) ? S_IFDIR : S_IFREG, 0, NULL, err);
+	if (target < 0)
+		return -1;
+	return mount_attach(fd, target) < 0 ? error_set(err, errno, "cannot bind %s for CRIU", source) : 0;
+}
+
+int restore_mounts_prepare_sources(struct arena *arena, const struct oci_config *config,
+	struct cgroup *cgroup, const char *bundle, struct error *err)
+{
+	struct sources sources = { .arena = arena, .bundle = bundle, .place = -1 };
+	int result;
+
+	if (call_mount("tmpfs", OPEN_PLACE, "tmpfs", 0, "mode=755") < 0)
+		return error_set(err, errno, "cannot mount a tmpfs for CRIU");
+	sources.place = open(OPEN_PLACE, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (sources.place < 0)
+		return error_set(err, errno, "cannot open " OPEN_PLACE);
+	result = checkpoint_visit_mounts(arena, config, cgroup, mount_source, &sources, err);
+	close_fd(sources.place);
+	return result;
+}

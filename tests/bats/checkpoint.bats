@@ -352,8 +352,6 @@ refuses() {
 @test "refused with one line: what CRIU cannot bring back" {
 	refuses '.linux.memoryPolicy = {"mode": "MPOL_DEFAULT"}' 'with linux.memoryPolicy cannot be checkpointed'
 	refuses '.process.ioPriority = {"class": "IOPRIO_CLASS_BE", "priority": 7}' 'with process.ioPriority cannot'
-	refuses '.linux.namespaces += [{"type": "user"}] | .linux.uidMappings = [{"containerID": 0, "hostID": 0, "size": 65536}] |
-		.linux.gidMappings = .linux.uidMappings' 'with a user namespace cannot'
 	refuses '.mounts += [{"destination": "/home", "source": "data", "options": ["bind", "idmap"],
 		"uidMappings": [{"containerID": 0, "hostID": 1, "size": 1}], "gidMappings": [{"containerID": 0, "hostID": 1, "size": 1}]}]' \
 		'with id-mapped mounts'
@@ -614,6 +612,51 @@ lazily() {
 	is_gone
 	ID=$ID-lazily counts "$count"
 	runs F delete --force "$ID-lazily"
+	assert_nothing_left
+}
+
+# owners PID: which of its namespaces belong to its user namespace.
+owners() {
+	/usr/bin/python3 -c 'import fcntl, os, sys
+directory = "/proc/%s/ns/" % sys.argv[1]
+for name in "cgroup", "ipc", "mnt", "net", "pid", "uts":
+    owner = fcntl.ioctl(os.open(directory + name, os.O_RDONLY), 0xb701) # NS_GET_USERNS
+    print(name, os.fstat(owner).st_ino == os.stat(directory + "user").st_ino)' "$1"
+}
+
+@test "a user namespace: ids, devices, and images that are root's alone" {
+	use_criu
+	container '.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}] | .linux.gidMappings = .linux.uidMappings |
+		.linux.namespaces += [{"type": "user"}, {"type": "cgroup"}] | .process.user.additionalGids = [7] |
+		.linux.devices = [{"path": "/dev/full", "type": "c", "major": 1, "minor": 7}]'
+	chown -hR 100000:100000 "$BUNDLE/rootfs" "$BUNDLE/data"
+	runs F run --detach --bundle "$BUNDLE" --pid-file pid "$ID" <"$WORK/in"
+	wait_until counts
+	holds >"$TEST_DIR/before"
+	owners "$(cat pid)" >"$TEST_DIR/owners"
+	chmod 700 "$BUNDLE/.." # root's alone, as what engines keep
+	fails F checkpoint --pre-dump "$ID"
+	has 'in one step only'
+	for round in 1 2; do
+		counts
+		runs F checkpoint "$ID"
+		is ''
+		is_gone
+		[ "$(stat -c '%a %u' checkpoint)" = '700 0' ]
+		runs F restore --detach --bundle "$BUNDLE" --pid-file pid "$ID" <"$WORK/in"
+		is ''
+		holds | diff "$TEST_DIR/before" -
+		owners "$(cat pid)" | diff "$TEST_DIR/owners" -
+		wait_until counts "$count"
+		runs F exec "$ID" sh -c 'echo $(cat /proc/self/uid_map); head -c 1 /dev/zero | wc -c; ! echo x >/dev/full'
+		[ "${lines[0]}|${lines[1]}" = '0 100000 65536|1' ]
+		has 'No space left on device'
+		fails F exec "$ID" cat /tmp/broken
+	done
+	runs F checkpoint "$ID"
+	edit_config '.linux.uidMappings[0].size = 65000'
+	fails F restore --detach --bundle "$BUNDLE" "$ID" <"$WORK/in"
+	has 'uid_map of the process is not what config.json says'
 	assert_nothing_left
 }
 

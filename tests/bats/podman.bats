@@ -334,6 +334,21 @@ pod_removed() {
 	nothing_left
 }
 
+@test "podman container checkpoint, restore; also with a user namespace" {
+	require_kernel 'CRIU that works there' in_host criu check
+	local count
+	for map in '' '--uidmap 0:100000:1000 --gidmap 0:100000:1000'; do
+		detached $map busybox sh -c 'n=0; while :; do n=$((n + 1)); echo $n >/tmp/count; usleep 20000; done'
+		wait_until podman exec "$ID" test -s /tmp/count
+		count=$(podman exec "$ID" cat /tmp/count)
+		runs podman container checkpoint "$ID"
+		runs podman container restore "$ID"
+		wait_until eval '[ "$(podman exec "$ID" cat /tmp/count)" -gt "$count" ]'
+		removed
+	done
+	assert_nothing_left
+}
+
 @test "podman: capabilities of users, security options, privileged, device rules" {
 	runs once --cap-drop all --cap-add net_bind_service --user 5 busybox grep -e CapEff -e CapAmb /proc/self/status
 	is $'CapEff:\t0000000000000400\nCapAmb:\t0000000000000400'
