@@ -181,6 +181,7 @@ pid_of() {
 }
 
 # bats test_tags=root
+# bats test_tags=root
 @test "cpu.max of unified is the scope's, too" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	require_kernel 'cgroup v2 alone' test -e /sys/fs/cgroup/cgroup.controllers
@@ -197,6 +198,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 # bats test_tags=root
 @test "what is idle stays so, whatever systemd writes, until it is given a weight" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
@@ -224,6 +226,7 @@ pid_of() {
 	assert_nothing_left
 }
 
+# bats test_tags=root
 # bats test_tags=root
 @test "a limit below what is used is refused before systemd sets it" {
 	require_kernel 'systemd (make check-vm has)' has_systemd
@@ -283,7 +286,7 @@ pid_of() {
 
 # bats test_tags=root
 @test "a scope of that name that is somebody else's is left alone, as is a frozen cgroup" {
-	local other=/sys/fs/cgroup/$(slice)/$SCOPE
+	local other=/sys/fs/cgroup/$SLICE/$SCOPE
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
 		mkdir "$other"
