@@ -159,7 +159,6 @@ enum bind_access { BIND_READ_ONLY, BIND_READ_WRITE };
 static void add_bind(const struct compilation *compilation, const char *destination, const char *source,
 	bool directory, enum bind_access access)
 {
-
 	static const char *const recursive[] = { "rbind", "rprivate", "rnosuid", NULL };
 	static const char *const single[] = { "bind", "private", "nosuid", NULL };
 	bool by_remount = compilation->invocation->exported && !directory;
