@@ -625,6 +625,8 @@ for line in open(sys.argv[1]): c.sendall(line.encode()); print(c.recv(100))' "$T
 	one_relay
 	kill -KILL "$RELAY"
 	wait_until no_relay
+	# Its device goes with it, once the kernel has taken down its AIO context: some 30 ms later.
+	wait_until eval '! nsenter --target "$CONTAINER" --net ip link show tun0 >/dev/null 2>&1'
 	for address in 192.0.2.2 '[2001:db8:1::2]'; do
 		fails in_host curl -sS -m 1 "http://$address:8081/large"
 		fails in_host ping -n -c 1 -W 1 "${address//[][]/}"
