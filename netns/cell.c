@@ -10,6 +10,7 @@
 #include <linux/capability.h>
 #include <linux/securebits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -45,21 +46,34 @@ static int write_file(const char *path, const char *text, struct error *err)
 	return 0;
 }
 
-/* An ordinary user stays who it is, in a user namespace of its own: there it may make the mount namespace, and has nothing else. */
-static int enter_user_namespace(struct error *err)
+/* An ordinary user stays who it is, in a user namespace of its own: there it may make the other namespaces, and has nothing else. */
+pid_t cell_fork(struct cell *cell, struct error *err)
 {
-	unsigned int uid = geteuid(), gid = getegid();
-	char map[64]; /* the user's own number, so that the control socket's peers can be told apart */
+	unsigned long flags = CLONE_NEWPID | SIGCHLD;
+	pid_t process;
 
-	if (unshare(CLONE_NEWUSER) < 0)
+	*cell = (struct cell){ !can_become_nobody(), geteuid(), getegid() };
+	if (cell->user_namespace)
+		flags |= CLONE_NEWUSER;
+	process = (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
+	if (process < 0)
 		return error_set(err, errno,
-			"cannot make the relay's user namespace (kernel.unprivileged_userns_clone, "
-			"user.max_user_namespaces or AppArmor forbid it)");
-	snprintf(map, sizeof(map), "%u %u 1", uid, uid);
+			"cannot make the relay's namespaces (kernel.unprivileged_userns_clone, "
+			"user.max_user_namespaces, user.max_pid_namespaces or AppArmor forbid it)");
+	return process;
+}
+
+int cell_settle(const struct cell *cell, struct error *err)
+{
+	char map[64];
+
+	if (!cell->user_namespace)
+		return 0;
+	snprintf(map, sizeof(map), "%u %u 1", cell->uid, cell->uid);
 	if (write_file("/proc/self/setgroups", "deny", err) < 0 ||
 		write_file("/proc/self/uid_map", map, err) < 0)
 		return -1;
-	snprintf(map, sizeof(map), "%u %u 1", gid, gid);
+	snprintf(map, sizeof(map), "%u %u 1", cell->gid, cell->gid);
 	return write_file("/proc/self/gid_map", map, err);
 }
 
@@ -231,11 +245,9 @@ static int deny_by_landlock(const struct relay_config *config, struct error *err
 
 int cell_enter(const struct relay_config *config, struct error *err)
 {
-	bool direct = can_become_nobody();
-
-	if ((!direct && enter_user_namespace(err) < 0) || enter_empty_root(err) < 0 ||
-		lock_capabilities(err) < 0 || (direct && become_nobody(err) < 0) ||
-		drop_capabilities(err) < 0 || set_limits(err) < 0 || deny_by_landlock(config, err) < 0)
+	if (enter_empty_root(err) < 0 || lock_capabilities(err) < 0 ||
+		(!config->cell.user_namespace && become_nobody(err) < 0) || drop_capabilities(err) < 0 ||
+		set_limits(err) < 0 || deny_by_landlock(config, err) < 0)
 		return -1;
 	return SANITIZED ? 0 : cell_filter_install(err);
 }

@@ -1,6 +1,7 @@
 /* See launch.h. */
 #include "netns/launch.h"
 
+#include "netns/cell.h"
 #include "netns/control.h"
 #include "spec/cleanup.h"
 
@@ -52,6 +53,12 @@ static int close_others(const struct relay_config *config, struct error *err)
 	return 0;
 }
 
+/* The first process of a pid namespace ignores what it has no handler for. */
+static void end(int signal)
+{
+	_exit(128 + signal);
+}
+
 /* stderr is a pipe to the hook until that has gone; writing to it later fails quietly, since SIGPIPE is ignored. */
 static int settle(struct relay_config *config, int errors, struct error *err)
 {
@@ -64,6 +71,9 @@ static int settle(struct relay_config *config, int errors, struct error *err)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGTERM, end);
+	signal(SIGINT, end);
+	signal(SIGHUP, end);
 	umask(0077);
 	prctl(PR_SET_NAME, "fence-relay");
 	if (setsid() < 0 || chdir("/") < 0)
@@ -77,7 +87,8 @@ _Noreturn static void run(struct relay_config *config, int errors)
 {
 	struct error error = { 0 };
 
-	if (settle(config, errors, &error) == 0 && relay_run(config, &error) == 0)
+	if (cell_settle(&config->cell, &error) == 0 && settle(config, errors, &error) == 0 &&
+		relay_run(config, &error) == 0)
 		_exit(0);
 	dprintf(STDERR_FILENO, "%s", error.message);
 	_exit(1);
@@ -143,11 +154,10 @@ int relay_launch(struct relay_config *config, struct relay_start *start, struct 
 	config->ready_fd = theirs[0];
 	config->out_fd = theirs[2];
 	if (result == 0) {
-		start->process = fork();
+		start->process = cell_fork(&config->cell, err);
 		if (start->process == 0)
 			run(config, theirs[1]);
-		if (start->process < 0)
-			result = error_set(err, errno, "cannot start the relay");
+		result = start->process < 0 ? -1 : 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(theirs); i++)
 		close_fd(theirs[i]);

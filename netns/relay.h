@@ -37,7 +37,14 @@ struct inbound {
 	int listen_fd; /* opened by the hook in the host's namespace, before the cell */
 };
 
+/* Who the relay is to be (cell.h). */
+struct cell {
+	bool user_namespace; /* its own, in which the user has its number from outside */
+	unsigned int uid, gid;
+};
+
 struct relay_config {
+	struct cell cell;
 	struct way_out out;
 	int out_fd;		      /* a socket by which the relay, in its cell, gets `out` */
 	struct impairment impairment; /* all 0: none */

@@ -44,8 +44,8 @@ intruded_by() {
 }
 
 @test "a relay that is taken over has no file, process, namespace or kind of socket but its own" {
-	intruded_by '39' # getpid
-	is "$RELAY"
+	intruded_by '39' # getpid: it can name no other process
+	is 1
 	local call
 	for call in '257 -100 0' '59 0 0 0' '56 0x11' '57' '62 1 0' "234 $$ $$ 6" '101 16 1' '272 0x40000000' '308 0 0' '165' '310 1' '321' '425' '250' \
 		'9 0 4096 5 0x22 -1 0' '10 0 4096 7' '72 0 8 1' '49' '50' '41 1 0x80801' '41 16 0x80803' '41 17 0x80003' '41 40 0x80801' '41 2 0x80003 1' \
@@ -69,4 +69,15 @@ intruded_by() {
 	relay "{$config}" # without a proxy it is the one who connects
 	runs in_host /usr/bin/python3 "$TEST_DIR/intrude.py" "$RELAY" '' 80
 	is '80 0'
+}
+
+@test "a relay is the first process of a pid namespace, and ends when it is asked to" {
+	relay "$direct"
+	[ "$(awk '$1 == "NSpid:" { print $NF }' "/proc/$RELAY/status")" = 1 ]
+	kill -TERM "$RELAY"
+	wait_until is_gone
+}
+
+is_gone() {
+	[ ! -e "/proc/$RELAY" ]
 }
