@@ -1,7 +1,8 @@
 /* Mounts of type "cgroup": what a container sees of its cgroup.
  *
- * With a cgroup namespace the hierarchies are mounted anew, and their root is the container's own cgroup; without one, the
- * container's directory of each is bound. See mount_request.h.
+ * With a cgroup namespace the hierarchies are mounted anew, and their root is the container's own cgroup. Without one, as with crun
+ * and runc: of v1 the container's directory of each is bound; v2 is shown whole, as its /proc/self/cgroup tells, by which systemd
+ * finds itself there. See mount_request.h.
  */
 #include "runtime/mount.h"
 #include "runtime/mount_request.h"
@@ -130,24 +131,24 @@ static int mount_each(
 	return 0;
 }
 
-/* Pure v2. In a user namespace a new mount is only allowed with a new cgroup namespace: else the directory is bound. */
+/* Pure v2. Where the kernel refuses a new mount, in a user namespace, the container's directory is bound. */
 static int mount_unified(const struct rootfs_context *context, const struct mount_request *request,
 	int target_fd, struct error *err)
 {
-	static const struct cgroup_hierarchy unified = { "", "/sys/fs/cgroup", "/" };
-	const struct cgroup_hierarchy *hierarchies = &unified;
+	static const struct cgroup_hierarchy whole = { "", "/sys/fs/cgroup", "/" };
+	const struct cgroup_hierarchy *own = &whole;
 	_cleanup_close_ int fd = -1;
 	bool is_new = context->cgroup_namespace;
 
 	if (context->cgroup)
-		cgroup_hierarchies(context->cgroup, &hierarchies);
-	fd = hierarchy_mount(context, request, hierarchies, err);
+		cgroup_hierarchies(context->cgroup, &own);
+	fd = hierarchy_mount(context, request, is_new ? own : &whole, err);
 	if (fd < 0 && (err->number == EPERM || err->number == EBUSY)) {
 		is_new = false;
-		fd = bound_hierarchy(context, hierarchies, err);
+		fd = bound_hierarchy(context, own, err);
 	}
 	if (fd < 0 && is_absent(err))
-		fd = bound_hierarchy(context, &unified, err);
+		fd = bound_hierarchy(context, &whole, err);
 	return fd < 0 ? -1 : mount_request_attach(request, fd, is_new, true, target_fd, err);
 }
 

@@ -952,6 +952,7 @@ cgroup_mount='.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "s
 
 @test "cgroup mounts show the container its own cgroup, read-only" {
 	for namespace in '{"type": "cgroup"}' ''; do
+		[ -n "$namespace" ] || [ "$(stat -f -c %T /sys/fs/cgroup)" != cgroup2fs ] || continue
 		make_bundle "$cgroup_mount | .linux.namespaces += [$namespace] | .linux.resources.pids.limit = 77"
 		inside 'cat $(find /sys/fs/cgroup -name pids.max -maxdepth 2); grep " - cgroup" /proc/self/mountinfo; find /sys/fs/cgroup -name cgroup.procs | head -n 1 | xargs cat
 			mkdir /sys/fs/cgroup/x; for d in /sys/fs/cgroup/*/; do mkdir $d/x; done'
@@ -960,6 +961,14 @@ cgroup_mount='.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "s
 		hasnt "$$"
 		has 'Read-only file system'
 	done
+}
+
+@test "on v2 without a cgroup namespace a cgroup mount is as /proc/self/cgroup tells, read-only" {
+	require_kernel 'cgroup v2 alone' test "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs
+	make_bundle "$cgroup_mount | .linux.resources.pids.limit = 77"
+	inside 'own=/sys/fs/cgroup$(cut -d : -f 3 /proc/self/cgroup); cat $own/pids.max; mkdir $own/x'
+	[ "${lines[0]}" = 77 ]
+	has 'Read-only file system'
 }
 
 # --- older kernels ---
