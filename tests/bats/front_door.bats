@@ -477,6 +477,7 @@ socket.socket(socket.AF_INET6, socket.SOCK_STREAM)
 @test "read-all mode: of /run and /sys only what is named is there" {
 	host_namespace
 	in_host mount -t tmpfs -o mode=755 run /run
+	in_host install -d -o "$TEST_UID" -m 700 "/run/user/$TEST_UID"
 	in_host sh -c 'mkdir /run/seen /run/hidden; echo public >/run/seen/file; touch /run/hidden/file'
 	for who in $EVERYONE; do
 		become "$who"

@@ -649,6 +649,7 @@ for line in open(sys.argv[1]): c.sendall(line.encode()); print(c.recv(100))' "$T
 	done
 }
 
+# bats test_tags=root
 @test "one container after the other in the same namespace: each has its way out at once" {
 	start_web 203.0.113.7 80
 	network '{"allow": ["203.0.113.7:80"]}'
