@@ -94,6 +94,7 @@ probe() {
 	give probe.py
 }
 
+# bats test_tags=root
 @test "the witness sees all that the probe tries, when nothing fences it" {
 	start_witness
 	probe
