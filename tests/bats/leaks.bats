@@ -254,6 +254,7 @@ attempts() {
 		runs fence --policy "$POLICY" -- /usr/bin/python3 attempts.py "$what" "$ID"
 		has tried
 		hasnt sees
+		[ "$what" != vsock ] || continue # no network namespace has a vsock of its own: it takes a policy's filter, which this container lacks
 		runs in_container "$NETWORK" /usr/bin/python3 /attempts/attempts.py "$what" "$ID"
 		has tried
 		hasnt sees
