@@ -265,10 +265,10 @@ static int gather_rule(struct gatherer *gatherer, const char *rule, enum list_ki
 	/* A file whose name happens to look like a pattern ("[id].tsx") is that file. */
 	if (!glob_is_pattern(pattern) || path_exists(gatherer, pattern))
 		return add_resolved(gatherer, pattern, rule, directory, kind, list, err);
-	if (glob_expand(gatherer->arena, pattern, &matches, &locked, err) < 0)
+	if (glob_expand(gatherer->arena, pattern, &matches, kind == LIST_DENIES ? &locked : NULL, err) < 0)
 		return error_wrap(err, "the pattern \"%s\"", rule);
 	/* What may not be searched may hold what is meant. The caller, being the owner, could open it. */
-	for (size_t i = 0; kind == LIST_DENIES && i < locked.count; i++)
+	for (size_t i = 0; i < locked.count; i++)
 		if (is_own(gatherer, locked.items[i]) &&
 			add_resolved(gatherer, locked.items[i], rule, true, kind, list, err) < 0)
 			return -1;
@@ -344,28 +344,46 @@ static void hide_password(struct gatherer *gatherer, const struct policy *policy
 			&gatherer->facts->final_deny_read);
 }
 
-/* A pattern that begins like this is found again, wherever in the working directory it is moved. */
+/* A pattern that begins like this is found again, wherever in the working directory it is moved; not where a link leads to it. */
 static bool is_found_anywhere(const struct path_fact *fact)
 {
-	return fact->rule && strncmp(fact->rule, "**/", 3) == 0;
+	return fact->rule && strncmp(fact->rule, "**/", 3) == 0 && !fact->links.count;
 }
 
-/* The directories that lead to what is denied. Moved away, they would take it along: their place could be filled anew, and the next
- * run would look for it there. */
-static void pin_ways(struct gatherer *gatherer, const struct path_facts *denied, struct string_list *pinned)
+static bool pin(struct gatherer *gatherer, const char *path, struct string_list *pinned)
 {
 	struct facts *facts = gatherer->facts;
 
-	for (size_t i = 0; i < denied->count; i++) {
-		const char *path = denied->items[i].path, *slash;
+	if (!path_is_within_any(path, &facts->allow_write) || string_list_has(pinned, path))
+		return false;
+	string_list_add(gatherer->arena, pinned, path);
+	resolve_path(gatherer, path, false, facts_add(gatherer, &facts->pinned));
+	return true;
+}
 
-		while (!is_found_anywhere(&denied->items[i]) && (slash = strrchr(path, '/')) != path) {
-			path = arena_strndup(gatherer->arena, path, (size_t)(slash - path));
-			if (!path_is_within_any(path, &facts->allow_write) || string_list_has(pinned, path))
-				break;
-			string_list_add(gatherer->arena, pinned, path);
-			resolve_path(gatherer, path, true, facts_add(gatherer, &facts->pinned));
-		}
+static void pin_directories(struct gatherer *gatherer, const char *path, struct string_list *pinned)
+{
+	const char *slash;
+
+	while ((slash = strrchr(path, '/')) != path) {
+		path = arena_strndup(gatherer->arena, path, (size_t)(slash - path));
+		if (!pin(gatherer, path, pinned))
+			return;
+	}
+}
+
+/* The directories and links that lead to what is denied. Moved away or pointed elsewhere, they would leave it to the next run, which
+ * would look for it in their place. */
+static void pin_ways(struct gatherer *gatherer, const struct path_facts *denied, struct string_list *pinned)
+{
+	for (size_t i = 0; i < denied->count; i++) {
+		const struct path_fact *fact = &denied->items[i];
+
+		if (!is_found_anywhere(fact))
+			pin_directories(gatherer, fact->path, pinned);
+		for (size_t j = 0; j < fact->links.count; j++)
+			if (pin(gatherer, fact->links.items[j], pinned))
+				pin_directories(gatherer, fact->links.items[j], pinned);
 	}
 }
 

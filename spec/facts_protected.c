@@ -15,7 +15,7 @@
 
 enum {
 	DEPTH_DEFAULT = 3,
-	ENTRIES_MAX = 100000, /* names that the search looks at, in all */
+	ENTRIES_MANY = 100000, /* names to be looked at, worth a note */
 	GITDIR_MAX = 64 * 1024,
 };
 
@@ -126,13 +126,18 @@ static enum path_kind protect(struct gatherer *gatherer, const char *path, bool 
 	return target.kind;
 }
 
-/* What lies in a directory that cannot be listed, which its owner can make listable again, is not known: it stays as it is. */
+/* What lies in a directory that cannot be listed, or reached, which its owner can change, is not known: it stays as it is. */
 static void protect_unlisted(struct gatherer *gatherer, const char *directory)
 {
-	if (errno == EACCES && is_own(gatherer, directory))
-		protect(gatherer, directory, true, false);
-	else
+	struct path_fact fact;
+
+	if (errno != EACCES) {
 		note_fault(gatherer, errno, directory);
+		return;
+	}
+	resolve_path(gatherer, directory, false, &fact);
+	if (fact.locked || is_own(gatherer, directory))
+		protect(gatherer, directory, true, false);
 }
 
 static void pin(struct gatherer *gatherer, const char *path)
@@ -225,7 +230,7 @@ static void protect_modules(
 
 	if (!stream)
 		protect_unlisted(gatherer, modules);
-	while (stream && depth && (entry = readdir(stream)) && ++gatherer->entries < ENTRIES_MAX) {
+	while (stream && depth && (entry = readdir(stream))) {
 		const char *path = below(gatherer, modules, entry->d_name);
 
 		if (*entry->d_name == '.' || (entry->d_type != DT_DIR && entry->d_type != DT_UNKNOWN))
@@ -368,7 +373,20 @@ static void look_at(const struct search *search, const char *directory, const ch
 	if (!search->project || !one_of(sensitive_names, ARRAY_SIZE(sensitive_names), name))
 		return;
 	resolve_path(gatherer, below(gatherer, directory, name), true, &fact);
+	take_locked_directory(gatherer, &fact);
 	fact.rule = name;
+	add(gatherer, &gatherer->facts->sensitive, fact);
+}
+
+/* Its .env files could still be read by their names. */
+static void hide_unlisted(struct gatherer *gatherer, const char *directory)
+{
+	struct path_fact fact;
+
+	resolve_path(gatherer, directory, false, &fact);
+	if (!take_locked_directory(gatherer, &fact) && !is_own(gatherer, directory))
+		return;
+	fact.rule = directory;
 	add(gatherer, &gatherer->facts->sensitive, fact);
 }
 
@@ -390,13 +408,16 @@ static void search_directory(const struct search *search, const char *directory,
 	struct dirent *entry;
 
 	if (!stream) {
+		bool hide = search->project && errno == EACCES;
+
 		protect_unlisted(gatherer, directory);
+		if (hide)
+			hide_unlisted(gatherer, directory);
 		close_fd(fd);
 		return;
 	}
 	while (errno = 0, (entry = readdir(stream))) {
-		if (++gatherer->entries > ENTRIES_MAX)
-			return;
+		gatherer->entries++;
 		look_at(search, directory, entry->d_name, depth);
 		if (depth + 1 < search->depth && is_directory(fd, entry) &&
 			!one_of(never_searched, ARRAY_SIZE(never_searched), entry->d_name))
@@ -441,8 +462,9 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		protect(gatherer, policy->directories.items[i], true, true);
 	for (size_t i = 0; i < policy->files.count; i++)
 		protect(gatherer, from(gatherer, facts->cwd.path, policy->files.items[i]), false, false);
-	if (gatherer->entries > ENTRIES_MAX)
+	if (gatherer->entries > ENTRIES_MANY)
 		string_list_note(gatherer->arena, &facts->notes,
-			"the search for protected files ended after %d names: deeper ones can be written",
-			ENTRIES_MAX);
+			"%zu names were looked at for protected files: a smaller mandatoryDenySearchDepth "
+			"saves time",
+			gatherer->entries);
 }

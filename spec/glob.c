@@ -90,6 +90,17 @@ static bool never_searched(const char *path)
 	return false;
 }
 
+/* Half an answer would be worse than none. But it may be gone, be no directory, or of a network or FUSE file system that is gone. */
+static int cannot_search(struct search *search, const char *path)
+{
+	static const int expected[] = { EACCES, ENOENT, ENOTDIR, ELOOP, ENOTCONN, ESTALE };
+
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++)
+		if (errno == expected[i])
+			return 0;
+	return error_set(search->err, errno, "cannot look at %s", *path ? path : "/");
+}
+
 /* `pattern`: what is left of it, without a leading slash. */
 static int found(struct search *search, const char *path, const char *pattern)
 {
@@ -97,8 +108,9 @@ static int found(struct search *search, const char *path, const char *pattern)
 
 	if (*pattern)
 		return search_below(search, path, pattern);
-	if (lstat(path, &status) == 0)
-		string_list_add(search->arena, search->paths, path);
+	if (lstat(path, &status) < 0 && !(errno == EACCES && search->locked))
+		return cannot_search(search, path);
+	string_list_add(search->arena, search->paths, path);
 	return 0;
 }
 
@@ -111,27 +123,20 @@ static bool is_directory(int fd, const struct dirent *entry)
 	return fstatat(fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(status.st_mode);
 }
 
-/* Half an answer would be worse than none. But it may be gone, be no directory, or of a network or FUSE file system that is gone. */
-static int cannot_search(struct search *search, const char *directory)
-{
-	if (errno == EACCES && search->locked)
-		string_list_add(search->arena, search->locked, directory);
-	if (errno == EACCES || errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == ENOTCONN ||
-		errno == ESTALE)
-		return 0;
-	return error_set(search->err, errno, "cannot list %s", *directory ? directory : "/");
-}
-
 /* Each entry that matches `name`, a pattern; with name NULL each directory, where `pattern` ("**" first) is tried again. */
 static int search_entries(struct search *search, const char *directory, const char *name, const char *pattern)
 {
 	_cleanup_closedir_ DIR *stream = NULL;
 	struct dirent *entry;
-	int fd = open(*directory ? directory : "/", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* The walk of "**" comes to no link but at its beginning: it goes by the type of each entry. */
+	int fd = open(*directory ? directory : "/",
+		O_RDONLY | O_DIRECTORY | O_CLOEXEC | (search->locked ? 0 : O_NOFOLLOW));
 
 	stream = fd < 0 ? NULL : fdopendir(fd);
 	if (!stream) {
 		close_fd(fd);
+		if (errno == EACCES && search->locked)
+			string_list_add(search->arena, search->locked, directory);
 		return cannot_search(search, directory);
 	}
 	while (errno = 0, (entry = readdir(stream))) {

@@ -1,0 +1,130 @@
+# What a hostile command may prepare, where it may write, for the next run of fence or for the host's own programs: what one run denies
+# is still denied in the next.
+load helpers
+
+# policy JSON: makes $POLICY, by default one under which the working directory may be written.
+policy() {
+	POLICY=$WORK/../policy.json
+	[ $# -gt 0 ] || set -- '{ "filesystem": { "allowWrite": ["."] } }'
+	printf '%s\n' "$1" >"$POLICY"
+	give "$POLICY"
+}
+
+fenced() {
+	fence --policy "$POLICY" -- "$@"
+}
+
+# spoils FILE LINE: a shell line, run first, does not make FILE readable to the next command.
+spoils() {
+	capture fenced sh -c "$2"
+	capture fenced cat "$1"
+	hasnt secret
+}
+
+@test "a link that leads to what is denied can't be pointed elsewhere" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir conf
+		echo secret | tee conf/env conf/read conf/key >/dev/null
+		ln -s read conf/middle
+		ln -s conf/env .env
+		ln -s conf/middle link
+		ln -s conf/key x.pem
+		give .
+		policy '{ "filesystem": { "allowWrite": ["."], "denyRead": ["./link", "**/*.pem"] } }'
+		spoils conf/env 'rm .env; ln -s /nowhere new && mv -f new .env'
+		spoils conf/read 'ln -sfn /nowhere link'
+		spoils conf/read 'ln -sfn /nowhere conf/middle'
+		spoils conf/key 'rm -f x.pem'
+		spoils elsewhere/key 'mv conf elsewhere'
+		policy '{ "filesystem": { "allowWrite": ["."], "denyWrite": ["./link"] } }'
+		capture fenced ln -sfn /nowhere link
+		fails fenced sh -c 'echo evil >conf/read'
+	done
+}
+
+@test "a protected file can't be exchanged by way of a link in the middle" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir dot real
+		echo original >real/bashrc
+		ln -s ../real/bashrc dot/bashrc
+		ln -s dot/bashrc .bashrc
+		as_who git init -q git
+		ln -s git middle
+		ln -s middle/.git .git
+		give .
+		policy
+		capture fenced sh -c 'echo evil >evil; ln -sf ../evil dot/bashrc'
+		[ "$(cat .bashrc)" = original ]
+		capture fenced sh -c 'mkdir -p other/.git; ln -sfn other middle'
+		[ -d .git/hooks ]
+	done
+}
+
+@test "what is denied is found however many files are put before it" {
+	become user
+	mkdir sub
+	echo secret | tee .env sub/.env >/dev/null
+	give .
+	policy
+	# A directory that is listed before the others: of 40 names one is.
+	runs fenced /usr/bin/python3 -c '
+import os
+for i in range(40): os.mkdir(f"d{i}")
+first = next(name for name in os.listdir(".") if name[0] == "d")
+for i in range(100100):
+    name = f"{first}/{i}"
+    if i % 50000 == 0: base = name; open(name, "w").close()
+    else: os.link(base, name)
+print(first)'
+	capture fenced cat .env sub/.env
+	hasnt secret
+}
+
+@test "what is denied is found, or not there, where its directory was made hard to search" {
+	become user
+	local mode
+	for mode in 444 311 000; do
+		mkdir "certs$mode" "sub$mode" "sub$mode/deep"
+		echo secret | tee "certs$mode/x.pem" "sub$mode/.env" "sub$mode/deep/.env" >/dev/null
+	done
+	give .
+	policy '{ "filesystem": { "allowWrite": ["."], "denyRead": ["**/*.pem"] } }'
+	for mode in 444 311 000; do
+		spoils "certs$mode/x.pem" "chmod $mode certs$mode sub$mode"
+		runs fenced sh -c 'chmod 755 "$@" 2>/dev/null; cat */*.pem */.env */*/.env 2>/dev/null; true' sh "certs$mode" "sub$mode"
+		hasnt secret
+	done
+}
+
+@test "a pattern that names a link to a directory means what is there" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir -p real/deep
+		echo secret | tee real/x.pem real/deep/y.pem >/dev/null
+		ln -s real certs
+		give .
+		policy '{ "filesystem": { "allowWrite": ["."], "denyRead": ["certs/*.pem", "certs/**/y.pem"] } }'
+		spoils real/x.pem 'ln -sfn /nowhere certs'
+		capture fenced cat certs/x.pem certs/deep/y.pem real/deep/y.pem
+		hasnt secret
+	done
+}
+
+@test "a pattern's match whose path is too long to be looked at is an error, not left out" {
+	become root
+	mkdir certs
+	echo secret >certs/x.pem
+	policy '{ "filesystem": { "allowWrite": ["."], "denyRead": ["**/*.pem"] } }'
+	# The directory can be listed: its own path is as long as a path can be, but for less than the name in it.
+	runs fenced /usr/bin/python3 -c '
+import os
+left, top = 4092 - len(os.getcwd()) - len("/certs"), os.open(".", os.O_RDONLY)
+while left:
+    part = min(left - 1, 200); part -= left - 1 - part == 1
+    name = "d" * part; os.mkdir(name); os.chdir(name); left -= part + 1
+os.rename("certs", "certs", src_dir_fd=top)'
+	exits 125 fenced sh -c 'while cd d*; do :; done 2>/dev/null; cat certs/x.pem'
+	hasnt secret
+}
