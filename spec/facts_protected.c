@@ -209,12 +209,32 @@ static void protect_commondir(struct gatherer *gatherer, const char *directory)
 	add(gatherer, &gatherer->facts->protected, fact);
 }
 
+/* What the repository's other worktrees go by: each has a file of that kind, too. */
+static void protect_worktrees(struct gatherer *gatherer, const char *worktrees, bool allow_config)
+{
+	_cleanup_closedir_ DIR *stream = opendir(worktrees);
+	struct dirent *entry;
+
+	if (!stream)
+		protect_unlisted(gatherer, worktrees);
+	while (stream && (entry = readdir(stream))) {
+		const char *path = below(gatherer, worktrees, entry->d_name);
+
+		if (*entry->d_name == '.')
+			continue;
+		protect_commondir(gatherer, path);
+		if (!allow_config)
+			protect(gatherer, below(gatherer, path, "config.worktree"), false, true);
+	}
+}
+
 /* Hooks and configuration of a git directory. */
 static void protect_git_directory(
 	struct gatherer *gatherer, const char *directory, bool allow_config, bool at_top)
 {
 	protect(gatherer, below(gatherer, directory, "hooks"), true, at_top);
 	protect_commondir(gatherer, directory);
+	protect_worktrees(gatherer, below(gatherer, directory, "worktrees"), allow_config);
 	if (allow_config)
 		return;
 	protect(gatherer, below(gatherer, directory, "config"), false, at_top);

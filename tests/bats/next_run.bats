@@ -128,3 +128,20 @@ os.rename("certs", "certs", src_dir_fd=top)'
 	exits 125 fenced sh -c 'while cd d*; do :; done 2>/dev/null; cat certs/x.pem'
 	hasnt secret
 }
+
+@test "the repository's other worktrees can't be pointed at another configuration" {
+	for who in $EVERYONE; do
+		become "$who"
+		as_who git init -q .
+		as_who git -c user.email=a@example.com -c user.name=a commit -q --allow-empty -m first
+		as_who git worktree add -q ../tree
+		policy
+		for change in 'echo ../../../evil >.git/worktrees/tree/commondir' 'mv .git/worktrees/tree/commondir x' \
+			'echo evil >.git/worktrees/tree/config.worktree' 'mv .git/worktrees/tree x' 'mv .git/worktrees x'; do
+			fails fenced sh -c "$change"
+		done
+		runs fenced git worktree list
+		runs as_who git -C ../tree status --short
+		is ''
+	done
+}
