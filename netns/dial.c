@@ -19,9 +19,10 @@
 
 enum {
 	ADDRESSES_MAX = 8,
-	STAGGER_TIME = 250,	 /* until the next address is tried as well */
-	PROXY_TIME = 5000,	 /* of one proxy, while there are others */
-	HANDSHAKE_TIME = 130000, /* the proxy itself may wait for a connect() to time out */
+	STAGGER_TIME = 250, /* until the next address is tried as well */
+	PROXY_TIME =
+		5000, /* to connect and to greet, while there are others; to end what it has begun to answer */
+	HANDSHAKE_TIME = 130000, /* of one proxy in all: it may itself wait for a connect() to time out */
 };
 
 struct dialer {
@@ -56,10 +57,12 @@ struct dial {
 	size_t begun;				/* of the addresses */
 	struct proxy_choice choice;
 	struct proxy_line line; /* to the present one */
+	uint64_t until;		/* when that one's time is over */
 	size_t target;		/* which of the addresses it is asked for */
 	int error_number;	/* what the attempts came to so far */
 	bool trusted, failed;
-	bool spare; /* the line was kept ready: its end says nothing about the proxy */
+	bool spare;	/* the line was kept ready: its end says nothing about the proxy */
+	bool answering; /* the proxy has begun to */
 	char name[SOCKS_NAME_MAX + 1];
 };
 
@@ -185,14 +188,28 @@ static void set_unwell(struct dial *dial)
 
 static void take_answer(struct dial *dial, int answer);
 
+static void set_proxy_timer(struct dial *dial, uint64_t milliseconds)
+{
+	uint64_t now = loop_now(dial->dialer->loop), left = dial->until > now ? dial->until - now : 0;
+
+	loop_set_timer(dial->dialer->loop, &dial->timer, milliseconds < left ? milliseconds : left);
+}
+
+static void begin_line(struct dial *dial, bool spare)
+{
+	dial->spare = spare;
+	dial->answering = false;
+	dial->until = loop_now(dial->dialer->loop) + HANDSHAKE_TIME;
+	set_proxy_timer(dial, PROXY_TIME);
+}
+
 static void open_line(struct dial *dial)
 {
-	dial->spare = false;
-	loop_set_timer(dial->dialer->loop, &dial->timer, PROXY_TIME);
+	begin_line(dial, false);
 	take_answer(dial, line_open(&dial->line, dial->dialer->loop, dial->dialer->config, dial->line.proxy));
 }
 
-/* One that was unwell is tried again by a single dial: for the others it stays so until that has connected. */
+/* One that was unwell is tried again by a single dial: for the others it stays so until that was answered. */
 static void try_next_proxy(struct dial *dial)
 {
 	struct dialer *dialer = dial->dialer;
@@ -205,12 +222,11 @@ static void try_next_proxy(struct dial *dial)
 	}
 	if (dialer->pool.unwell_until[dial->line.proxy])
 		set_unwell(dial);
-	dial->spare = ready_take(dialer->ready, dial->line.proxy, &dial->line);
-	if (!dial->spare) {
+	if (!ready_take(dialer->ready, dial->line.proxy, &dial->line)) {
 		open_line(dial);
 		return;
 	}
-	loop_set_timer(dialer->loop, &dial->timer, PROXY_TIME);
+	begin_line(dial, true);
 	take_answer(dial, dial->line.state == LINE_GREETED ? HANDSHAKE_GREETED : HANDSHAKE_WAITS);
 }
 
@@ -237,26 +253,6 @@ static struct socks_target target_of(const struct dial *dial)
 	return target;
 }
 
-/* A proxy that says "any address" means its own, and so does one far away that says "loopback": this host's is nothing that it could send us
- * to. One that says a name, or another family than it can mean, is of no use. */
-static int take_association(struct dial *dial)
-{
-	const struct endpoint *proxy = &dial->dialer->config->proxies[dial->line.proxy].address;
-	struct endpoint relay = dial->line.handshake.socks.bound;
-	bool unspecified = relay.family == AF_INET ? relay.v4.s_addr == INADDR_ANY
-						   : relay.family && IN6_IS_ADDR_UNSPECIFIED(&relay.v6);
-	bool elsewhere = proxy->family != AF_UNIX && !endpoint_is_loopback(proxy);
-
-	if (!relay.family || !relay.port || (unspecified && proxy->family == AF_UNIX))
-		return -EOPNOTSUPP;
-	if (unspecified || (elsewhere && endpoint_is_loopback(&relay))) {
-		relay = *proxy;
-		relay.port = dial->line.handshake.socks.bound.port;
-	}
-	*dial->relay = relay;
-	return HANDSHAKE_DONE;
-}
-
 /* The name has another address, perhaps of the family that the proxy has. */
 static bool next_target(struct dial *dial)
 {
@@ -274,24 +270,37 @@ static int ask(struct dial *dial)
 	return line_ask(&dial->line, dial->relay ? SOCKS_ASSOCIATE : SOCKS_CONNECT, &target);
 }
 
-/* The proxy itself may wait for a connect() to time out; only not for ever. */
+/* When it begins to answer is up to the far side; not how long it takes for that. */
 static void wait_for_proxy(struct dial *dial)
 {
-	if (dial->spare || dial->line.state == LINE_CONNECTING)
-		return;
-	dial->dialer->pool.unwell_until[dial->line.proxy] = 0;
-	loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME);
+	bool answering = line_is_answering(&dial->line);
+
+	if (answering && !dial->answering)
+		set_proxy_timer(dial, PROXY_TIME);
+	dial->answering = answering;
+}
+
+/* What the proxy says before it was asked says nothing about the destination. */
+static bool is_useless(const struct dial *dial, int answer)
+{
+	return answer == HANDSHAKE_BROKEN ||
+	       (answer < 0 && dial->line.state != LINE_ASKED && others_are_left(dial));
 }
 
 static void take_answer(struct dial *dial, int answer)
 {
 	if (answer == HANDSHAKE_GREETED)
 		answer = ask(dial);
-	if (answer == HANDSHAKE_DONE && dial->relay)
-		answer = take_association(dial);
-	if (answer == HANDSHAKE_BROKEN) {
+	if (answer == HANDSHAKE_DONE && dial->relay &&
+		!socks_association(&dial->line.handshake.socks, dial->relay))
+		answer = -EOPNOTSUPP;
+	if (is_useless(dial, answer)) {
 		leave_line(dial);
-	} else if (answer < 0 && (answer == -EOPNOTSUPP ? others_are_left(dial) : next_target(dial))) {
+		return;
+	}
+	if (answer < 0 || answer == HANDSHAKE_DONE)
+		dial->dialer->pool.unwell_until[dial->line.proxy] = 0;
+	if (answer < 0 && (answer == -EOPNOTSUPP ? others_are_left(dial) : next_target(dial))) {
 		try_next_proxy(dial);
 	} else if (answer == HANDSHAKE_DONE) {
 		ready_note_use(dial->dialer->ready, dial->line.proxy);
@@ -314,15 +323,16 @@ static void line_ready(struct watch *watch, uint32_t events)
 /* Once it was asked, only that its kernel hears is sure to take less than this; a line that was kept ready may lead nowhere by now. */
 static void proxy_time_over(struct dial *dial)
 {
-	if (dial->spare && !line_is_heard(&dial->line)) {
+	bool asked = dial->line.state == LINE_ASKED;
+
+	if (dial->answering || (dial->spare && !line_is_heard(&dial->line)) ||
+		(!asked && others_are_left(dial))) {
 		leave_line(dial);
-	} else if (dial->spare) {
-		dial->spare = false;
-		loop_set_timer(dial->dialer->loop, &dial->timer, HANDSHAKE_TIME - PROXY_TIME);
-	} else if (dial->line.state != LINE_CONNECTING) {
+	} else if (loop_now(dial->dialer->loop) >= dial->until) {
 		finish_without(dial, ETIMEDOUT);
-	} else if (others_are_left(dial)) {
-		leave_line(dial); /* else the kernel's own timeout decides */
+	} else {
+		dial->spare = false;
+		set_proxy_timer(dial, HANDSHAKE_TIME);
 	}
 }
 

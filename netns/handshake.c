@@ -57,7 +57,7 @@ static int continue_socks(struct socks *socks, int fd)
 			return HANDSHAKE_BROKEN;
 		length = socks_take(socks, (size_t)received, message);
 		if (length < 0)
-			return length;
+			return length == -EPROTO ? HANDSHAKE_BROKEN : length;
 		if (length > 0 && send_message(fd, message, (size_t)length) == HANDSHAKE_BROKEN)
 			return HANDSHAKE_BROKEN;
 	}
@@ -84,6 +84,12 @@ static int continue_http(struct http_reply *reply, int fd)
 		if (result != 0)
 			return result < 0 ? result : HANDSHAKE_DONE;
 	}
+}
+
+bool handshake_is_answering(const struct handshake *handshake)
+{
+	return handshake->proxy->kind == PROXY_SOCKS5 ? handshake->socks.have > 0
+						      : handshake->http.status_length > 0;
 }
 
 int handshake_continue(struct handshake *handshake, int fd)

@@ -29,3 +29,4 @@ int handshake_start(struct handshake *handshake, int fd, const struct proxy *pro
 int handshake_request(
 	struct handshake *handshake, int fd, enum socks_command command, const struct socks_target *target);
 int handshake_continue(struct handshake *handshake, int fd);
+bool handshake_is_answering(const struct handshake *handshake); /* a part of an answer has come */

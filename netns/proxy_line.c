@@ -58,6 +58,11 @@ int line_ask(struct proxy_line *line, enum socks_command command, const struct s
 	return handshake_request(&line->handshake, line->watch.fd, command, target);
 }
 
+bool line_is_answering(const struct proxy_line *line)
+{
+	return line->state == LINE_ASKED && handshake_is_answering(&line->handshake);
+}
+
 bool line_is_heard(const struct proxy_line *line)
 {
 	int queued = 0;

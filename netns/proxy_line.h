@@ -19,6 +19,7 @@ int line_open(struct proxy_line *line, struct loop *loop, const struct relay_con
 int line_continue(struct proxy_line *line, const struct relay_config *config, uint32_t events);
 int line_ask(struct proxy_line *line, enum socks_command command, const struct socks_target *target);
 
+bool line_is_answering(const struct proxy_line *line); /* it has said a part of its answer */
 bool line_is_heard(
 	const struct proxy_line *line); /* all that was said has reached the proxy's kernel, or its program */
 void line_move(

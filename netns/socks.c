@@ -139,7 +139,7 @@ static int put_password(struct socks *socks, uint8_t *message)
 static int take_method(struct socks *socks, uint8_t *message)
 {
 	if (socks->reply[0] != VERSION)
-		return -ENETUNREACH;
+		return -EPROTO;
 	if (socks->reply[1] == METHOD_NONE)
 		return be_greeted(socks);
 	if (socks->reply[1] == METHOD_PASSWORD && socks->proxy->user[0])
@@ -164,7 +164,7 @@ static int reply_error(const struct socks *socks)
 	uint8_t code = socks->reply[1];
 
 	if (socks->reply[0] != VERSION)
-		return -ENETUNREACH;
+		return -EPROTO;
 	return code < ARRAY_SIZE(reply_errors) ? -reply_errors[code] : -EHOSTUNREACH;
 }
 
@@ -190,4 +190,21 @@ int socks_take(struct socks *socks, size_t received, uint8_t message[static SOCK
 		return socks_get_endpoint(&socks->bound, socks->reply + 3, socks->have - 3) ? 0
 											    : -ENETUNREACH;
 	}
+}
+
+/* A proxy that says "any address" means its own, and so does one far away that says "loopback": this host's is nothing that it could send us
+ * to. One that says a name, or another family than it can mean, is of no use. */
+bool socks_association(const struct socks *socks, struct endpoint *relay)
+{
+	const struct endpoint *proxy = &socks->proxy->address;
+	bool unspecified = socks->bound.family == AF_INET ? socks->bound.v4.s_addr == INADDR_ANY
+							  : IN6_IS_ADDR_UNSPECIFIED(&socks->bound.v6);
+	bool elsewhere = proxy->family != AF_UNIX && !endpoint_is_loopback(proxy);
+
+	*relay = socks->bound;
+	if (unspecified || (elsewhere && endpoint_is_loopback(relay))) {
+		*relay = *proxy;
+		relay->port = socks->bound.port;
+	}
+	return socks->bound.family && relay->port && relay->family != AF_UNIX;
 }

@@ -38,8 +38,12 @@ size_t socks_start(struct socks *socks, const struct proxy *proxy, uint8_t messa
 size_t socks_put_request(struct socks *socks, enum socks_command command, const struct socks_target *target,
 	uint8_t message[static SOCKS_MESSAGE_MAX]);
 /* After `received` more bytes were put at reply + have, never beyond reply + want: the length of the next message to send, 0: read on (or, at
- * SOCKS_GREETED, make the request; at SOCKS_DONE, the connection stands), or a negative errno as the container's connect() shall see it. */
+ * SOCKS_GREETED, make the request; at SOCKS_DONE, the connection stands), or a negative errno as the container's connect() shall see it;
+ * -EPROTO: this is no SOCKS5 proxy. */
 int socks_take(struct socks *socks, size_t received, uint8_t message[static SOCKS_MESSAGE_MAX]);
+
+/* At SOCKS_DONE of SOCKS_ASSOCIATE: where datagrams go. False: to nowhere that makes sense. */
+bool socks_association(const struct socks *socks, struct endpoint *relay);
 
 /* An address as SOCKS writes it, with type and port, for messages and for the header of a relayed datagram. */
 size_t socks_put_target(uint8_t *bytes, const struct socks_target *target);

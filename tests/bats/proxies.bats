@@ -180,7 +180,8 @@ assert timed() > 4; print([timed() < 1 for _ in range(5)])'
 }
 
 # start_own_proxy MODE…: a SOCKS5 proxy on port 1082 that has its ways: greets=SECONDS is how long it takes to answer a greeting, idles=SECONDS how long
-# it waits for the request, stale=SECONDS after which it hangs up on one instead of serving it; one: a connection at a time; password: "p" of "u".
+# it waits for the request, stale=SECONDS after which it hangs up on one instead of serving it, answers=SECONDS how long it takes to answer one,
+# drips=SECONDS how long to each byte of that answer; one: a connection at a time; password: "p" of "u"; strange: it speaks something else.
 start_own_proxy() {
 	cat >"$TEST_DIR/own.py" <<-'PY'
 		import select, socket, struct, sys, threading, time
@@ -208,6 +209,7 @@ start_own_proxy() {
 		        c.sendall(b"\5\2"); user = read(c, read(c, 2)[1]); password = read(c, read(c, 1)[0]); ok = (user, password) == (b"u", b"p")
 		        log("password", ok); c.sendall(b"\1" + bytes([not ok]))
 		        if not ok: return
+		    elif "strange" in modes: return c.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 		    else: c.sendall(b"\5\0")
 		    began = time.monotonic()
 		    if not select.select([c], [], [], float(modes.get("idles", 100)))[0]: return log("idle")
@@ -216,7 +218,9 @@ start_own_proxy() {
 		    if time.monotonic() - began > float(modes.get("stale", 100)): return log("stale")
 		    try: up = socket.create_connection(address(c, request[3]), 10)
 		    except OSError: return c.sendall(b"\5\5\0\1" + bytes(6))
-		    log("serves"); c.sendall(b"\5\0\0\1" + bytes(6))
+		    time.sleep(float(modes.get("answers", 0)))
+		    for byte in b"\5\0\0\1" + bytes(6): c.sendall(bytes([byte])); time.sleep(float(modes.get("drips", 0)))
+		    log("serves")
 		    threading.Thread(target=pump, args=(c, up), daemon=True).start(); pump(up, c)
 		def run(c):
 		    with c: serve(c)
@@ -299,6 +303,25 @@ for i in range(20):
 		runs python 'begin = time.monotonic(); assert drain(connect("203.0.113.7", 7002)) == blob; print(time.monotonic() - begin < 1)'
 		is True
 	done
+}
+
+@test "a proxy that keeps silent, drips, speaks something else or wants another password is left for the next; one that is only slow is not" {
+	start_proxy 1080
+	fast_clock 5 # the patience of five seconds is one; what a program here has is 20
+	local mode
+	for mode in greets=100 drips=0.3 strange password; do
+		start_own_proxy "$mode"
+		ID=$ID-$mode BUNDLE=$BUNDLE-$mode
+		relay '{"proxies": ["socks5://127.0.0.1:1082", "socks5://127.0.0.1:1080"]}'
+		runs python 'for _ in range(3): assert drain(connect("203.0.113.7", 7002)) == blob'
+		stop "$CONTAINER"
+		stop "$OWN_PROXY"
+	done
+	start_own_proxy answers=2
+	ID=$ID-slow BUNDLE=$BUNDLE-slow
+	relay '{"proxies": ["socks5://127.0.0.1:1082", "socks5://127.0.0.1:1080"]}'
+	runs python 'assert drain(connect("203.0.113.7", 7002)) == blob'
+	grep -q serves "$TEST_DIR/own.log"
 }
 
 @test "a proxy that serves one connection at a time serves them all" {
