@@ -232,6 +232,8 @@ static void flush(struct tcp_flow *flow)
 	if (flow->fin_due)
 		shutdown(flow->upstream.fd, SHUT_WR);
 	flow->fin_due = false;
+	if (flow->acknowledge && !flow->fin_received) /* also where data takes the ACK along */
+		flow_update_room(flow);
 	if (flow_consume(flow) < 0 || (flow->retransmit && flow_retransmit(flow) < 0) ||
 		(flow->state == TCP_OPEN && flow->readable && !flow->upstream_ended &&
 			flow_send_data(flow) < 0)) {
@@ -245,13 +247,10 @@ static void flush(struct tcp_flow *flow)
 		flow->fin_sent = true;
 		flow->snd_nxt++;
 	}
-	if (flow->acknowledge) {
-		if (!flow->fin_received)
-			flow_update_room(flow);
+	if (flow->acknowledge)
 		flow_send_control(flow, TCP_ACK);
-	} else if (flow->acknowledge_soon && !flow->acknowledgement_due) {
+	else if (flow->acknowledge_soon && !flow->acknowledgement_due)
 		flow->acknowledgement_due = loop_now(flow->tcp->loop) + ACK_DELAY;
-	}
 	if (flow->fin_received && flow->fin_acknowledged) {
 		if (!flow->lingers) {
 			flow_close(flow);

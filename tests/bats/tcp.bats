@@ -126,6 +126,14 @@ c.send(FIN | ACK); c.next += 1; summary = c.expect(lambda p: p.payload, 10).payl
 assert summary.split()[0] == str(sent).encode(), (summary, sent)'
 }
 
+@test "the relay's window stays open also to who is always sent something" {
+	by_packet '
+c = Raw(7002, MSS, window=2920); edge = c.next + c.answer.window
+for _ in range(150):
+    got = c.expect(lambda p: p.payload and p.sequence == c.seen); edge = max(edge, got.acknowledgement + got.window); c.seen += len(got.payload)
+    assert edge - c.next >= 1400, (edge, c.next); c.say(bytes(1400)) # it brings the acknowledgement that lets the next through'
+}
+
 @test "what is lost is sent again: the answer to the SYN, data, the end" {
 	by_packet '
 c = Raw.__new__(Raw); c.s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)); c.s.bind(("tun0", 0x0800))
