@@ -476,6 +476,8 @@ static void accept_syn(struct tcp *tcp, const struct packet *packet)
 	struct tcp_flow *flow;
 	int fd;
 
+	if (packet->tcp.flags & TCP_FIN)
+		return;
 	if (tcp->flows >= tcp->flows_max || tcp->half_open >= tcp->flows_max / 2) {
 		flows_full(tcp->record, "tcp");
 		return;
@@ -508,6 +510,8 @@ static bool complete_handshake(struct tcp_flow *flow, const struct packet *packe
 	if (segment->flags & TCP_SYN) {
 		if (segment->sequence == flow->rcv_nxt - 1)
 			flow_send_syn_ack(flow);
+		else
+			flow_send_control(flow, TCP_ACK);
 		return false;
 	}
 	if (!(segment->flags & TCP_ACK) || segment->acknowledgement != flow->snd_nxt) {

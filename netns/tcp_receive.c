@@ -97,10 +97,8 @@ static void take_acknowledgement(struct tcp_flow *flow, const struct packet *pac
 	const struct tcp_segment *segment = &packet->tcp;
 	uint32_t acknowledged = segment->acknowledgement - flow->snd_una, window = flow->snd_wnd;
 
-	if (acknowledged > flow_in_flight(flow)) { /* old, or of what was never sent */
-		flow->acknowledge |= sequence_after(segment->acknowledgement, flow->snd_nxt);
+	if (acknowledged > flow_in_flight(flow)) /* old */
 		return;
-	}
 	take_window(flow, segment);
 	if (acknowledged)
 		take_progress(flow, acknowledged);
@@ -304,6 +302,17 @@ static bool take_reset(struct tcp_flow *flow, const struct tcp_segment *segment)
 	return true;
 }
 
+/* RFC 9293, 3.10.7.4, and RFC 5961; but within the largest window that can have been advertised, since that may have moved left. What was
+ * seen before is a repetition, or a probe. */
+static bool is_acceptable(const struct tcp_flow *flow, const struct tcp_segment *segment)
+{
+	uint32_t edge = flow->rcv_nxt + (65535u << flow->rcv_scale);
+
+	return (segment->flags & (TCP_SYN | TCP_ACK)) == TCP_ACK &&
+	       !sequence_after(segment->sequence, edge) &&
+	       !sequence_after(segment->acknowledgement, flow->snd_nxt);
+}
+
 bool flow_receive(struct tcp_flow *flow, const struct packet *packet)
 {
 	const struct tcp_segment *segment = &packet->tcp;
@@ -315,7 +324,7 @@ bool flow_receive(struct tcp_flow *flow, const struct packet *packet)
 		flow->retries = 0;
 	if (segment->flags & TCP_RST)
 		return take_reset(flow, segment);
-	if ((segment->flags & TCP_SYN) || !(segment->flags & TCP_ACK)) {
+	if (!is_acceptable(flow, segment)) {
 		flow->acknowledge = true;
 		return true;
 	}

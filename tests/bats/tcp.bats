@@ -134,6 +134,20 @@ for _ in range(150):
     assert edge - c.next >= 1400, (edge, c.next); c.say(bytes(1400)) # it brings the acknowledgement that lets the next through'
 }
 
+@test "what cannot be of this connection opens, carries and changes nothing" {
+	by_packet '
+c = Raw.__new__(Raw); c.s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)); c.s.bind(("tun0", 0x0800))
+c.port, c.local, c.next, c.seen, c.window = 7006, 25000, 500, 0, 65535
+c.send(SYN | FIN); c.silent()
+c.send(SYN); answer = c.expect(lambda p: p.flags & SYN); c.seen = answer.sequence + 1
+c.send(SYN, sequence=9000); got = c.expect(lambda p: not p.flags & SYN); assert got.flags == ACK and got.acknowledgement == 501 # of an old one: asked about
+c.next += 1; c.acknowledge(); c.say(b"first"); c.acknowledge(c.expect(lambda p: p.payload).sequence + 5)
+for flags, sequence, acknowledgement in (ACK | PSH, c.next, c.seen + 1000), (FIN | ACK, c.next, c.seen + 1000), (ACK | PSH, c.next + 300000000, c.seen):
+    c.window = 0; c.send(flags, b"forged", sequence=sequence, acknowledgement=acknowledgement)
+    got = c.expect(lambda p: True); assert got.flags == ACK and got.acknowledgement == c.next, vars(got)
+    c.window = 65535; c.say(b"genuine"); got = c.expect(lambda p: p.payload); assert got.payload == b"genuine", got.payload; c.acknowledge(got.sequence + 7)'
+}
+
 @test "what is lost is sent again: the answer to the SYN, data, the end" {
 	by_packet '
 c = Raw.__new__(Raw); c.s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800)); c.s.bind(("tun0", 0x0800))
