@@ -184,14 +184,13 @@ static enum answer answer_by_stand_in(struct response *response, struct dns_quer
 	return ANSWER_NOW;
 }
 
-/* The resolver's answer, or the stand-in in its place when it holds an address. */
-static void take_resolver_answer(struct response *response, struct dns_query *query)
+/* In the place of a resolver's answer that holds an address. */
+static bool deserves_stand_in(const struct dns_query *query, const uint8_t *reply, size_t length)
 {
 	struct endpoint address;
 
-	if (query->for_stand_in && dns_rcode(response->bytes) == DNS_NOERROR &&
-		dns_read_addresses(response->bytes, response->length, query->question.type, &address, 1) == 1)
-		give_stand_in(response, query);
+	return query->for_stand_in && dns_rcode(reply) == DNS_NOERROR &&
+	       dns_read_addresses(reply, length, query->question.type, &address, 1) == 1;
 }
 
 static void deliver(struct dns_query *query, const uint8_t *reply, size_t length)
@@ -224,18 +223,16 @@ static void resolver_answered(void *data, uint8_t *reply, size_t length)
 	query->asked = NULL;
 	if (reply)
 		dns_cache_put(query->dns->cache, &query->question, loop_now(query->dns->loop), reply, length);
-	if (!reply) {
-		refuse(&response, query, DNS_SERVFAIL, DNS_NO_REACHABLE_AUTHORITY);
-	} else if (query->for_stand_in && length <= sizeof(response.bytes)) {
-		memcpy(response.bytes, reply, length);
-		response.length = length;
-		take_resolver_answer(&response, query);
-	} else { /* passed on from where it lies: up to 64 KiB */
+	if (reply &&
+		!deserves_stand_in(query, reply, length)) { /* passed on from where it lies: up to 64 KiB */
 		deliver(query, reply, length);
-		dns_cancel(query);
-		return;
+	} else {
+		if (reply)
+			give_stand_in(&response, query);
+		else
+			refuse(&response, query, DNS_SERVFAIL, DNS_NO_REACHABLE_AUTHORITY);
+		deliver(query, response.bytes, response.length);
 	}
-	deliver(query, response.bytes, response.length);
 	dns_cancel(query);
 }
 
@@ -245,7 +242,8 @@ static enum answer answer_by_cache(struct response *response, struct dns_query *
 		loop_now(query->dns->loop), response->bytes);
 	if (!response->length)
 		return ANSWER_LATER;
-	take_resolver_answer(response, query);
+	if (deserves_stand_in(query, response->bytes, response->length))
+		give_stand_in(response, query);
 	return ANSWER_NOW;
 }
 

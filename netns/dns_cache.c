@@ -62,7 +62,8 @@ size_t dns_cache_get(const struct dns_cache *cache, const uint8_t *query, const 
 	const struct entry *entry = cache->places[place_of(cache, question)];
 	uint32_t ttl;
 
-	if (!entry || now >= entry->expires || !same_question(&entry->question, question))
+	if (!entry || question->edns_options || now >= entry->expires ||
+		!same_question(&entry->question, question))
 		return 0;
 	memcpy(reply, entry->reply, entry->length);
 	dns_set_id(reply, dns_id(query));
@@ -80,8 +81,8 @@ void dns_cache_put(struct dns_cache *cache, const struct dns_question *question,
 	uint32_t ttl, longest = rcode == DNS_NOERROR ? POSITIVE_SECONDS_MAX : NEGATIVE_SECONDS_MAX;
 	struct entry *entry;
 
-	if (!question->host_name || length > DNS_CACHE_REPLY_MAX || dns_is_truncated(reply) ||
-		(rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN))
+	if (!question->host_name || question->edns_options || length > DNS_CACHE_REPLY_MAX ||
+		dns_is_truncated(reply) || (rcode != DNS_NOERROR && rcode != DNS_NXDOMAIN))
 		return;
 	entry = malloc(sizeof(*entry) + length);
 	if (!entry)

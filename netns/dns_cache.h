@@ -1,5 +1,5 @@
 /* A small cache of what the resolver has answered, by question. An answer is kept no longer than its shortest TTL says, and
- * what is given out says how much of that is left.
+ * what is given out says how much of that is left. Who sends EDNS options (a cookie, its own network) is asking for itself alone.
  */
 #pragma once
 

@@ -164,6 +164,7 @@ static int read_edns(const uint8_t *message, size_t length, struct dns_question 
 		if (question->edns)
 			return DNS_FORMERR;
 		question->edns = true;
+		question->edns_options = record.data_length > 0;
 		question->dnssec_ok = record.ttl & EDNS_DNSSEC_OK;
 		question->udp_size = record.class < DNS_UDP_MIN ? DNS_UDP_MIN : record.class;
 		if (question->udp_size > DNS_UDP_MAX)

@@ -50,7 +50,7 @@ struct dns_question {
 	bool host_name; /* letters, digits, "-" and "_" only */
 	uint16_t type, class;
 	size_t end; /* of the question's bytes, which begin after the header */
-	bool edns;
+	bool edns, edns_options;
 	bool dnssec_ok, checking_disabled, recursion_desired;
 	uint16_t udp_size; /* what the client takes over UDP: DNS_UDP_MIN … DNS_UDP_MAX */
 };

@@ -102,3 +102,31 @@ u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.connect
 for flags in (b"\0\0", b"\1\0", b"\0\0"): u.send(query("a.example.com", flags)); print(u.recv(512)[7])'
 	is $'0\n1\n0'
 }
+
+@test "a name's stand-in is given also for an answer that is too long to be kept, and what options a client sent is never another's answer" {
+	start resolver /usr/bin/python3 -u -c '
+import socket, struct, threading
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("127.0.0.1", 5353)); t = socket.create_server(("127.0.0.1", 5353)); print("serving")
+def answer(q, count):
+    end = q.index(b"\0", 12) + 5; a = b"\xc0\x0c\0\1\0\1\0\0\1\0\0\4\xcb\0\x71\7"
+    return q[:2] + (b"\x81" if count else b"\x83") + b"\x80" + struct.pack("!HHHH", 1, count, 0, q[11]) + q[12:end] + a * count + q[end:]
+def udp():
+    while True:
+        q, peer = u.recvfrom(4096); u.sendto(answer(q, 0 if b"big" in q else 1), peer)
+threading.Thread(target=udp, daemon=True).start()
+while True:
+    c = t.accept()[0]
+    while length := c.recv(2, socket.MSG_WAITALL): r = answer(c.recv(struct.unpack("!H", length)[0], socket.MSG_WAITALL), 300); c.sendall(struct.pack("!H", len(r)) + r)'
+	wait_until grep -q serving "$TEST_DIR/resolver.log"
+	relay '{"allow": ["big.example.com", "203.0.113.7"], "dns": "127.0.0.1:5353"}'
+	runs python "$questions"'print(ask("big.example.com")[1][:7])'
+	is 198.18.
+	stop "$CONTAINER"
+	ID=$ID-x BUNDLE=$BUNDLE-x
+	relay '{"defaultAction": "allow", "dns": "127.0.0.1:5353"}'
+	runs python "$questions"'
+for cookie in b"cookie-1", b"cookie-2":
+    c = connect("192.0.2.53", 53); q = query("www.example.com"); q = q[:11] + b"\1" + q[12:] + b"\0\0\x29\4\0\0\0\0\0" + struct.pack("!HHH", 12, 10, 8) + cookie
+    c.sendall(struct.pack("!H", len(q)) + q); print(take(c, struct.unpack("!H", take(c, 2))[0])[-8:].decode())'
+	is $'cookie-1\ncookie-2'
+}
