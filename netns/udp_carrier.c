@@ -101,9 +101,11 @@ struct udp_flow *carrier_unwrap(struct udp_carrier *carrier, uint8_t **bytes, si
 
 static struct socks_target target_of(const struct udp_flow *flow)
 {
-	struct udp *udp = flow->carrier->udp;
+	const struct udp_carrier *carrier = flow->carrier;
 
-	return (struct socks_target){ .name = names_find(udp->names, &flow->server),
+	if (carrier->remote.family)
+		return (struct socks_target){ .address = carrier->remote };
+	return (struct socks_target){ .name = names_find(carrier->udp->names, &flow->server),
 		.address = flow->server };
 }
 
@@ -318,6 +320,17 @@ static void note_remote(struct udp_flow *flow, const struct flow_description *de
 	flow->record->rule = description->rule;
 }
 
+/* To one peer only, unless that is NULL. */
+static int open_way(struct udp_carrier *carrier, const struct endpoint *peer)
+{
+	struct udp *udp = carrier->udp;
+
+	if (!udp->config->proxy_count)
+		return open_socket(carrier, peer, peer ? peer->family : carrier->client.family);
+	carrier->dial = dial_start_associate(udp->dialer, &carrier->relay, associated, carrier);
+	return 0;
+}
+
 /* An allowed name must not lead to a forbidden address. */
 static void resolved(void *data, const struct endpoint *addresses, size_t count, int error_number)
 {
@@ -338,8 +351,9 @@ static void resolved(void *data, const struct endpoint *addresses, size_t count,
 			    &description.rule))
 			continue;
 		note_remote(flow, &description);
-		if (open_socket(carrier, &carrier->remote, carrier->remote.family) == 0) {
-			send_held(carrier);
+		if (open_way(carrier, &carrier->remote) == 0) {
+			if (carrier->state == CARRIER_READY)
+				send_held(carrier);
 			return;
 		}
 		refused = errno;
@@ -358,12 +372,8 @@ static int start(struct udp_carrier *carrier, const char *name)
 {
 	struct udp *udp = carrier->udp;
 
-	if (udp->config->proxy_count) {
-		carrier->dial = dial_start_associate(udp->dialer, &carrier->relay, associated, carrier);
-		return 0;
-	}
-	if (!name)
-		return open_socket(carrier, NULL, carrier->client.family);
+	if (!name || dialer_gives_names(udp->config))
+		return open_way(carrier, NULL);
 	errno = EHOSTUNREACH;
 	carrier->lookup = dns_resolve(udp->dns, name, resolved, carrier);
 	return carrier->lookup ? 0 : -1;

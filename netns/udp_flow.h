@@ -20,9 +20,10 @@ struct udp_carrier {
 	struct udp_carrier *next_in_bucket;
 	struct udp_flow *flows;
 	struct endpoint client;
-	struct endpoint relay;	/* where the proxy takes datagrams; family 0 without one */
-	struct endpoint remote; /* of a carrier for a name, without a proxy: what the name resolved to */
-	bool for_name;		/* its only flow's own */
+	struct endpoint relay; /* where the proxy takes datagrams; family 0 without one */
+	struct endpoint
+		remote; /* of a carrier for a name, unless a proxy is to resolve it: what it resolved to */
+	bool for_name;	/* its only flow's own */
 	struct dial *dial;
 	struct dns_lookup *lookup;
 	enum carrier_state state;

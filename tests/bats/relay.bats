@@ -288,6 +288,20 @@ assert [u.recv(65535) for i in range(21)] == [blob[1:20101][i:i + 1000] for i in
 	[ "$(grep -c associated "$TEST_DIR/associate.log")" = 3 ] # one for each port, not for each datagram
 	stop "$CONTAINER"
 
+	# socks5:// gets addresses, of which the rules were asked.
+	start resolver dnsmasq --keep-in-foreground --conf-file=/dev/null --no-resolv --no-hosts --port=5353 --user=root --pid-file= --listen-address=127.0.0.1 \
+		--bind-interfaces --host-record=www.example.com,203.0.113.7 --host-record=private.example.com,169.254.169.254
+	wait_for_port 127.0.0.1 5353
+	ID=$ID-1 BUNDLE=$BUNDLE-1
+	relay '{"proxies": ["socks5://127.0.0.1:1081"], "dns": "127.0.0.1:5353", "allow": ["*.example.com"]}'
+	for name in www private; do
+		runs inside dig +tries=1 +time=5 +short @192.0.2.53 "$name.example.com"
+		runs python '
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); u.connect((sys.argv[1], 7001)); u.send(b"x"); print(error_of(lambda: print(u.recv(1))))' "$output"
+		[ $name = www ] && is $'b\'x\'\nNone' || is EHOSTUNREACH # as "prohibited" is told by the kernel
+	done
+	stop "$CONTAINER"
+
 	start_proxy 1080
 	ID=$ID-2 BUNDLE=$BUNDLE-2
 	relay '{"proxies": ["socks5://127.0.0.1:1080"], "allow": ["203.0.113.7"]}'
