@@ -12,6 +12,7 @@ enum {
 	PEERS_MAX = 1024, /* of one port: their list is searched for each datagram */
 	IDLE = 300000,
 	DATAGRAM_MAX = 65535,
+	KEPT_MAX = 2048, /* of the datagram that began it, once it was sent */
 };
 
 struct udp_peer {
@@ -23,7 +24,8 @@ struct udp_peer {
 	struct endpoint outside;
 	struct flow_record *record;
 	uint64_t active;
-	uint8_t *held; /* the datagram that began it */
+	bool answered;
+	uint8_t *held; /* the datagram that began it, or NULL */
 	size_t held_length;
 };
 
@@ -33,6 +35,12 @@ static void count_received(struct udp_peer *peer, size_t length)
 {
 	if (peer->record)
 		peer->record->received += length;
+}
+
+static void forget_held(struct udp_peer *peer)
+{
+	free(peer->held);
+	peer->held = NULL;
 }
 
 static void peer_free(struct udp_peer *peer)
@@ -48,8 +56,20 @@ static void peer_free(struct udp_peer *peer)
 	close_fd(peer->inside.fd);
 	forwards->count--;
 	flows_end(peer->record);
-	free(peer->held);
+	forget_held(peer);
 	free(peer);
+}
+
+/* Nobody serves there. */
+static void try_other_family(struct udp_peer *peer)
+{
+	struct forwards *forwards = peer->port->forwards;
+	bool v4 = peer->wish.kind == INNER_UDP_IPV4;
+
+	loop_cancel_timer(forwards->loop, &peer->timer);
+	loop_close(forwards->loop, &peer->inside);
+	if (!wish_for(forwards, &peer->wish, v4 ? INNER_UDP_IPV6 : INNER_UDP_IPV4))
+		peer_free(peer);
 }
 
 static void inside_ready(struct watch *watch, uint32_t events)
@@ -62,9 +82,13 @@ static void inside_ready(struct watch *watch, uint32_t events)
 	for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
 		ssize_t received = recv(watch->fd, datagram, sizeof(datagram), MSG_DONTWAIT);
 
+		if (received < 0 && errno == ECONNREFUSED && !peer->answered)
+			try_other_family(peer);
 		if (received < 0)
-			return; /* empty, or nobody serves inside: that report is taken by this very call */
+			return;
 		peer->active = loop_now(peer->port->forwards->loop);
+		peer->answered = true;
+		forget_held(peer);
 		if (peer->record)
 			peer->record->sent += (uint64_t)received;
 		sendto(peer->port->watch.fd, datagram, (size_t)received, MSG_DONTWAIT | MSG_NOSIGNAL,
@@ -84,9 +108,10 @@ static void granted(struct wish *wish, int fd)
 		peer_free(peer);
 		return;
 	}
-	send(fd, peer->held, peer->held_length, MSG_DONTWAIT | MSG_NOSIGNAL);
-	free(peer->held);
-	peer->held = NULL;
+	if (peer->held)
+		send(fd, peer->held, peer->held_length, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (peer->held_length > KEPT_MAX || wish->kind == INNER_UDP_IPV6)
+		forget_held(peer);
 	loop_set_timer(port->forwards->loop, &peer->timer, IDLE);
 }
 

@@ -348,18 +348,21 @@ while True:
 		is 1000000
 		stop "$STARTED"
 	done
-	fails in_host /usr/bin/python3 -c "$outside"
+	fails in_host /usr/bin/python3 -c 'import socket; socket.create_connection(("127.0.0.1", 8080), 10).recv(1)'
 	has 'ConnectionResetError'
-	start inner-udp nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -c '
-import socket
-u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("127.0.0.1", 7002)); print("serving")
-while True: data, address = u.recvfrom(65535); u.sendto(data[::-1], address)'
-	wait_until grep -q serving "$TEST_DIR/inner-udp.log"
-	runs in_host /usr/bin/python3 -c '
+	for address in 127.0.0.1 ::1; do
+		start "udp-$address" nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -c '
+import socket, sys
+u = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET, socket.SOCK_DGRAM); u.bind((sys.argv[1], 7002)); print("serving")
+while True: data, address = u.recvfrom(65535); u.sendto(data[::-1], address)' "$address"
+		wait_until grep -q serving "$TEST_DIR/udp-$address.log"
+		runs in_host /usr/bin/python3 -c '
 import socket
 for i in range(3):
     u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5)
     for text in (b"abc", b"", b"x" * 1400): u.sendto(text, ("127.0.0.1", 8081)); assert u.recv(65535) == text[::-1]'
+		stop "$STARTED"
+	done
 }
 
 @test "malformed packets, fragments, strange protocols and bogus addresses harm nobody" {
