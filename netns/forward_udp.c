@@ -67,7 +67,8 @@ static void try_other_family(struct udp_peer *peer)
 	bool v4 = peer->wish.kind == INNER_UDP_IPV4;
 
 	loop_cancel_timer(forwards->loop, &peer->timer);
-	loop_close(forwards->loop, &peer->inside);
+	loop_remove(forwards->loop, &peer->inside);
+	peer->inside.fd = close_fd(peer->inside.fd);
 	if (!wish_for(forwards, &peer->wish, v4 ? INNER_UDP_IPV6 : INNER_UDP_IPV4))
 		peer_free(peer);
 }
@@ -126,12 +127,27 @@ static void idle(struct timer *timer)
 		peer_free(peer);
 }
 
+/* Who was never answered may have given an address that is not its own: the one that has been silent longest goes. */
+static bool make_room(struct port *port)
+{
+	struct udp_peer *silent = NULL;
+	size_t count = 0;
+
+	for (struct udp_peer *peer = port->peers; peer; peer = peer->next, count++) {
+		if (!peer->answered && peer->inside.fd >= 0 && (!silent || peer->active <= silent->active))
+			silent = peer;
+	}
+	if (count >= PEERS_MAX && silent)
+		peer_free(silent);
+	return count < PEERS_MAX || silent;
+}
+
 static void peer_new(struct port *port, const struct endpoint *outside, size_t length)
 {
 	struct forwards *forwards = port->forwards;
 	struct udp_peer *peer;
 
-	if (forwards->count >= forwards->count_max || !(peer = calloc(1, sizeof(*peer))))
+	if (!make_room(port) || forwards->count >= forwards->count_max || !(peer = calloc(1, sizeof(*peer))))
 		return;
 	peer->port = port;
 	peer->outside = *outside;
@@ -166,17 +182,16 @@ void forward_udp_ready(struct watch *watch, uint32_t events)
 		ssize_t length = recvfrom(watch->fd, datagram, sizeof(datagram), MSG_DONTWAIT,
 			(struct sockaddr *)&address, &size);
 		struct udp_peer *peer = port->peers;
-		size_t seen = 0;
 
 		if (length < 0)
 			return;
 		if (!endpoint_from_sockaddr(&outside, &address))
 			continue;
-		for (; peer && !endpoint_equal(&peer->outside, &outside); seen++)
+		while (peer && !endpoint_equal(&peer->outside, &outside))
 			peer = peer->next;
-		if (!peer && seen < PEERS_MAX) {
+		if (!peer) {
 			peer_new(port, &outside, (size_t)length);
-		} else if (peer && peer->inside.fd >= 0) {
+		} else if (peer->inside.fd >= 0) {
 			peer->active = loop_now(port->forwards->loop);
 			count_received(peer, (size_t)length);
 			send(peer->inside.fd, datagram, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);

@@ -365,6 +365,25 @@ for i in range(3):
 	done
 }
 
+@test "inbound UDP from addresses that are never answered does not close the port to others" {
+	relay '{"inbound": ["8081:7002/udp"]}'
+	start inner nsenter --target "$CONTAINER" --net -- /usr/bin/python3 -u -c '
+import socket
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("127.0.0.1", 7002)); print("serving")
+while True:
+    data, address = u.recvfrom(65535)
+    if data != b"spoofed": u.sendto(data, address)'
+	wait_until grep -q serving "$TEST_DIR/inner.log"
+	runs in_host /usr/bin/python3 -c '
+import socket, time
+def ask(u): u.sendto(b"x", ("127.0.0.1", 8081)); assert u.recv(1) == b"x"
+def client(): u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.settimeout(5); return u
+first = client(); ask(first)
+for i in range(1200):
+    client().sendto(b"spoofed", ("127.0.0.1", 8081)); time.sleep(0.001)
+ask(client()); ask(first)'
+}
+
 @test "malformed packets, fragments, strange protocols and bogus addresses harm nobody" {
 	start_peers
 	relay "$direct"
