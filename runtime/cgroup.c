@@ -95,15 +95,15 @@ int cgroup_set_failed(struct cgroup *cgroup, const char *controller, const char 
 int cgroup_set(struct cgroup *cgroup, const char *controller, const char *file, const char *property,
 	struct error *err, const char *format, ...)
 {
+	_cleanup_free_ char *text = NULL;
 	va_list arguments;
-	char text[256];
 	int length;
 
 	va_start(arguments, format);
-	length = vsnprintf(text, sizeof(text), format, arguments);
+	length = vasprintf(&text, format, arguments);
 	va_end(arguments);
-	if (length >= (int)sizeof(text))
-		return error_set(err, 0, "linux.resources.%s: is too long for a cgroup file", property);
+	if (length < 0)
+		return error_set(err, ENOMEM, "linux.resources.%s", property);
 	if (!cgroup_try(cgroup, controller, file, text))
 		return cgroup_set_failed(cgroup, controller, file, property, text, err);
 	return 0;

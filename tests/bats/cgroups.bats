@@ -152,6 +152,15 @@ teardown() {
 	holds cpu cpu.idle cpu.idle 1
 }
 
+@test "a list of CPUs of any length" {
+	local list
+	list=$(printf '0,%.0s' {1..300})0
+	create ".linux.resources.cpu.cpus = \"$list\""
+	holds cpuset cpuset.cpus cpuset.cpus 0
+	runs fence --root "$STATE" update --cpuset-mems "$list" "$ID"
+	remove
+}
+
 @test "block i/o" {
 	local device
 	device=$(cut -d: -f1,2 /sys/block/*/dev | head -n 1)
