@@ -214,6 +214,14 @@ static int wait_for_execution(const struct existing *existing, int fifo, struct 
 	return 0;
 }
 
+/* On v1 a frozen process takes its death only when it is thawed. */
+static int thaw(const struct existing *existing, struct error *err)
+{
+	return existing->cgroup && existing->status == CONTAINER_PAUSED
+		       ? cgroup_freeze(existing->cgroup, false, err)
+		       : 0;
+}
+
 static int kill_and_wait(const struct existing *existing, struct error *err)
 {
 	_cleanup_close_ int pidfd = state_pidfd(existing->state);
@@ -224,9 +232,7 @@ static int kill_and_wait(const struct existing *existing, struct error *err)
 	if (pidfd < 0 || (pidfd_send_signal(pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH))
 		return error_set(err, errno, "cannot kill the container's first process, %lld",
 			(long long)existing->state->pid.value);
-	/* A frozen process takes its death only when it is thawed. */
-	if (existing->cgroup && existing->status == CONTAINER_PAUSED &&
-		cgroup_freeze(existing->cgroup, false, err) < 0)
+	if (thaw(existing, err) < 0)
 		return -1;
 	while (poll(&poll_fd, 1, -1) < 0)
 		if (errno != EINTR)
@@ -288,7 +294,7 @@ int container_kill(
 		return error_set(err, 0, "container not running");
 	if (pidfd_send_signal(pidfd, signal, NULL, 0) < 0)
 		return error_set(err, errno, "cannot send signal %d to the container", signal);
-	return 0;
+	return signal == SIGKILL ? thaw(&existing, err) : 0;
 }
 
 /* A create that was killed may have left no state, and then neither a process nor a cgroup; and half of a config, and then no

@@ -270,6 +270,20 @@ opens() {
 	assert_nothing_left
 }
 
+is_stopped() {
+	[ "$(fence --root "$STATE" state "$ID" | jq -r .status)" = stopped ]
+}
+
+@test "a paused container can be killed" {
+	create
+	fence --root "$STATE" start "$ID"
+	fence --root "$STATE" pause "$ID"
+	runs fence --root "$STATE" kill "$ID" KILL
+	wait_until is_stopped
+	runs fence --root "$STATE" delete "$ID"
+	assert_nothing_left
+}
+
 @test "cgroups that the container made below its own go with it" {
 	create
 	fence --root "$STATE" start "$ID"
