@@ -50,26 +50,29 @@ int console_relay_start(struct console_relay **relay, int master_fd, struct erro
 
 void console_relay_fds(const struct console_relay *relay, struct pollfd *terminal, struct pollfd *master)
 {
-	bool in_pending = relay->in.start < relay->in.end, out_pending = relay->out.start < relay->out.end;
+	bool in_pending = relay->in.start < relay->in.end;
 
 	terminal->fd = relay->in.closed || in_pending ? -1 : STDIN_FILENO;
 	terminal->events = POLLIN;
-	/* Output is written at once: our standard output may block, as that of any program. */
+	/* Output is written at once: we wait for our standard output, as any program. */
 	master->fd = relay->out.closed && !in_pending ? -1 : relay->master;
-	master->events =
-		(short)((out_pending || relay->out.closed ? 0 : POLLIN) | (in_pending ? POLLOUT : 0));
+	master->events = (short)((relay->out.closed ? 0 : POLLIN) | (in_pending ? POLLOUT : 0));
 }
 
 static void flush(struct direction *direction)
 {
+	struct pollfd room = { .fd = direction->to, .events = POLLOUT };
+
 	while (direction->start < direction->end) {
 		ssize_t n = write(direction->to, direction->buffer + direction->start,
 			direction->end - direction->start);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
+		if (n < 0 && errno == EAGAIN && direction->to != STDOUT_FILENO)
 			return;
+		if (n < 0 && errno == EAGAIN)
+			poll(&room, 1, -1); /* whoever shares our standard output has made it so */
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
 		if (n < 0)
 			direction->closed = true;
 		direction->start = n < 0 ? direction->end : direction->start + (size_t)n;

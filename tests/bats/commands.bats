@@ -273,6 +273,27 @@ exec(sys.argv[2])' "$1" "$2"
 	is $'one\ntwo'
 }
 
+@test "a terminal's output is all there, where it goes to a pipe that does not block, and is read late" {
+	make_bundle '.process.terminal = true'
+	bundle_args sh -c 'yes 0123456789 | head -n 30000'
+	give "$BUNDLE"
+	runs as_who /usr/bin/python3 - "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID" <<-'END'
+		import fcntl, os, struct, subprocess, sys, termios, time
+		reader, writer = os.pipe()
+		os.set_blocking(writer, False)
+		program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=writer)
+		os.close(writer)
+		waiting = lambda: struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"    "))[0]
+		while program.poll() is None and waiting() < 65536 - 4096:
+		    time.sleep(0.01)
+		text = b""
+		while block := os.read(reader, 65536):
+		    text += block
+		print(len(text), program.wait())
+	END
+	is '330000 0'
+}
+
 @test "the environment: a later setting replaces an earlier one, HOME is never empty" {
 	make_bundle '.process.env = ["PATH=/bin", "ONE=1", "TWO=2", "ONE=3", "HOME="]'
 	bundle_args env
