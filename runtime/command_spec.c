@@ -116,10 +116,10 @@ static int write_template(struct arena *arena, const struct template_options *op
 	if (options->rootless)
 		make_rootless(arena, config);
 	text = json_format(arena, config, true, &length);
-	if (strcmp(name, "-") == 0)
-		return write(STDOUT_FILENO, text, length) < 0
-			       ? error_set(err, errno, "cannot write the template")
-			       : 0;
+	if (strcmp(name, "-") == 0) {
+		fputs(text, stdout);
+		return 0;
+	}
 	directory = open(options->bundle ? options->bundle : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory < 0)
 		return error_set(err, errno, "cannot open the bundle directory %s",

@@ -228,6 +228,18 @@ static void open_standard_streams(void)
 			_exit(125);
 }
 
+/* Who reads half of it must not take it for all. */
+static int end_output(int status)
+{
+	struct error err;
+
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	error_set(&err, errno, "cannot write to standard output");
+	log_error(&err);
+	return status ? status : 1;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_arena_ struct arena *arena = NULL;
@@ -243,7 +255,7 @@ int main(int argc, char **argv)
 	/* Whoever ignores it makes our children vanish before we can wait for them. */
 	signal(SIGCHLD, SIG_DFL);
 	reaper_remember_arguments(argc, argv);
-	if (is_about_us(argc, argv, &status))
-		return status;
-	return word ? run_command(arena, argc, argv, word) : front_door_main(arena, argc, argv);
+	if (!is_about_us(argc, argv, &status))
+		status = word ? run_command(arena, argc, argv, word) : front_door_main(arena, argc, argv);
+	return end_output(status);
 }

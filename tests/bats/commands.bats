@@ -294,6 +294,14 @@ exec(sys.argv[2])' "$1" "$2"
 	is '330000 0'
 }
 
+@test "what cannot be written to standard output is an error" {
+	local words
+	for words in features version help 'list --format json' 'spec --file -'; do
+		fails as_who sh -c 'exec "$0" --root "$1" $2 >/dev/full' "$FENCE" "$STATE" "$words"
+		has 'No space left on device'
+	done
+}
+
 @test "the environment: a later setting replaces an earlier one, HOME is never empty" {
 	make_bundle '.process.env = ["PATH=/bin", "ONE=1", "TWO=2", "ONE=3", "HOME="]'
 	bundle_args env
