@@ -193,11 +193,14 @@ static int close_on_execute(const struct launch *launch, struct error *err)
 int launch_settle(struct launch *launch, struct error *err)
 {
 	const struct oci_process *process = launch->process;
+	bool entered;
 
 	if (close_on_execute(launch, err) < 0 || set_attributes(launch, err) < 0)
 		return -1;
 	launch_give_streams(process->user);
-	if (enter_working_directory(process->cwd, err) < 0)
+	/* Root may go, and make, where the user may not, and the user where root may not: on a network file system, or in FUSE. */
+	entered = enter_working_directory(process->cwd, err) == 0;
+	if (!entered && err->number != EACCES)
 		return -1;
 	if (capabilities_drop_bounding(process->capabilities, err) < 0)
 		return -1;
@@ -208,6 +211,8 @@ int launch_settle(struct launch *launch, struct error *err)
 	if (process_set_user(process->user, launch->can_set_groups, err) < 0)
 		return -1;
 	if (capabilities_apply(process->capabilities, err) < 0)
+		return -1;
+	if (!entered && enter_working_directory(process->cwd, err) < 0)
 		return -1;
 	if (process->args.count &&
 		process_find_executable(process->args.items[0], &process->env, &launch->executable, err) < 0)

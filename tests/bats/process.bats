@@ -82,6 +82,23 @@ capability_set() {
 	has 'process.user.uid'
 }
 
+# As on a network file system, or in FUSE, where root is nobody in particular.
+# bats test_tags=root
+@test "a working directory that only the container's user may enter" {
+	make_bundle '.process.user = {"uid": 1000, "gid": 1000} | .process.cwd = "/home/private"'
+	mkdir -m 700 "$BUNDLE/rootfs/home/private"
+	chown 1000:1000 "$BUNDLE/rootfs/home/private"
+	bundle_args pwd
+	runs in_host setpriv --bounding-set=-dac_override,-dac_read_search \
+		"$FENCE" --root "$STATE" --cgroup-manager disabled run --bundle "$BUNDLE" "$ID"
+	is /home/private
+	edit_config '.process.user = {"uid": 1001, "gid": 1001}'
+	fails in_host setpriv --bounding-set=-dac_override,-dac_read_search \
+		"$FENCE" --root "$STATE" --cgroup-manager disabled run --bundle "$BUNDLE" "$ID"
+	has 'cannot enter process.cwd: /home/private: Permission denied'
+	assert_nothing_left
+}
+
 @test "rlimits" {
 	runs configured '.process.rlimits = [ { type: "RLIMIT_NOFILE", soft: 100, hard: 200 },
 			{ type: "RLIMIT_CORE", soft: 0, hard: 0 } ]' 'ulimit -Sn; ulimit -Hn; ulimit -c'
