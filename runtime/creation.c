@@ -501,18 +501,18 @@ static bool is_ending(const struct creation *creation)
 {
 	struct pollfd ended = { .fd = creation->child.pidfd, .events = POLLIN };
 
-	return poll(&ended, 1, 200) == 1;
+	return ended.fd < 0 || poll(&ended, 1, 200) == 1;
 }
 
-/* When sending failed since the init process has given up, it tells better why. */
+/* When something failed since the init process has given up, it tells better why. One that lives may be waiting for us. */
 static void prefer_its_error(struct creation *creation, struct error *err)
 {
-	const struct spawn_service service = { 0 };
+	bool has_hung_up = err->number == EPIPE || err->number == ECONNRESET;
+	bool may_be_ending = err->number == ESRCH || err->number == EACCES;
 	struct error its = { 0 };
 
-	if ((err->number == EPIPE || err->number == ECONNRESET || err->number == ESRCH ||
-		    (err->number == EACCES && is_ending(creation))) &&
-		spawn_serve(&creation->child, &service, &its) < 0)
+	if ((has_hung_up || (may_be_ending && is_ending(creation))) &&
+		spawn_hear_failure(&creation->child, &its))
 		*err = its;
 }
 

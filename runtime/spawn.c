@@ -170,6 +170,16 @@ int spawn_serve(struct spawned *spawned, const struct spawn_service *service, st
 	return result;
 }
 
+bool spawn_hear_failure(struct spawned *spawned, struct error *err)
+{
+	while (handshake_receive(spawned->handshake, &incoming, err) > 0) {
+		if (incoming.type == MESSAGE_ERROR)
+			return take_failure(spawned, err) < 0;
+		close_fd(incoming.fd);
+	}
+	return false;
+}
+
 int spawn_sibling(int handshake, uint64_t flags, struct error *err)
 {
 	int gate[2], pidfd;

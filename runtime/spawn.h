@@ -50,6 +50,9 @@ struct spawn_service {
 };
 int spawn_serve(struct spawned *spawned, const struct spawn_service *service, struct error *err);
 
+/* The error of a child that has ended, if that was the reason: the rest of what it said is dropped. */
+bool spawn_hear_failure(struct spawned *spawned, struct error *err);
+
 /* ---- the child's side ---- */
 
 /* In the intermediate process: clones the child as our sibling. Returns 0 in the child, once the runtime knows of it; does

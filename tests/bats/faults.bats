@@ -75,6 +75,17 @@ drill() {
 	drill 12 + "${F[@]}" create --bundle "$BUNDLE" "$ID" + sh "$TEST_DIR/settle" + "${F[@]}" delete --force "$ID"
 }
 
+# bats test_tags=root
+@test "an error that could be the init process's end, when that lives and waits for us" {
+	require_kernel strace strace --inject=openat2:error=ESRCH true
+	make_bundle '.process.oomScoreAdj = 77' '.hooks.createRuntime = [{"path": "/bin/true"}]' \
+		'.linux.namespaces += [{"type": "user"}]' \
+		'.linux.uidMappings = [{"containerID": 0, "hostID": 100000, "size": 65536}]' '.linux.gidMappings = .linux.uidMappings'
+	exits 1 in_host strace -o /dev/null --inject=openat2:error=ESRCH "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	has 'process.oomScoreAdj: cannot open'
+	assert_nothing_left
+}
+
 @test "start" {
 	container
 	bundle_args sh -c "$probe"
