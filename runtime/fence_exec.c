@@ -19,6 +19,7 @@ enum { EXIT_FENCE_FAILED = 125, EXIT_NOT_EXECUTABLE = 126, EXIT_NOT_FOUND = 127 
 int main(int argc, char **argv)
 {
 	struct error err = { 0 };
+	int status;
 
 	if (argc < 3) {
 		fprintf(stderr, "usage: fence-exec RULES COMMAND [ARGUMENT...]\n");
@@ -29,6 +30,7 @@ int main(int argc, char **argv)
 		return EXIT_FENCE_FAILED;
 	}
 	execvp(argv[2], argv + 2);
+	status = errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 	fprintf(stderr, "fence-exec: cannot execute %s: %s\n", argv[2], strerror(errno));
-	return errno == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+	return status;
 }

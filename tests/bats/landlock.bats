@@ -25,6 +25,12 @@ landlocked() {
 
 everything='"execute": ["/"], "read": ["/"]'
 
+@test "fence-exec: 127 for a program that is not there, also when nobody can be told" {
+	exits 127 "$FILE_DIR/fence-exec" '{"read": ["/"], "execute": ["/"]}' /no/such/program
+	has 'cannot execute /no/such/program: No such file or directory'
+	exits 127 sh -c 'exec "$0" "$@" 2>&-' "$FILE_DIR/fence-exec" '{"read": ["/"], "execute": ["/"]}' /no/such/program
+}
+
 @test "reading: only what is listed, also through links" {
 	for who in $EVERYONE; do
 		become "$who"
