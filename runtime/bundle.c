@@ -43,16 +43,20 @@ int bundle_open(const char *path, struct error *err)
 int bundle_read_file(
 	struct arena *arena, const char *path, const char **text, size_t *length, struct error *err)
 {
+	enum { TOO_LONG = 16 * 1024 * 1024 + 1 }; /* for json_parse() */
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t wanted = TOO_LONG;
 	struct stat status;
 	char *bytes;
 	ssize_t n;
 
 	if (fd < 0 || fstat(fd, &status) < 0)
 		return error_set(err, errno, "cannot open %s", path);
-	bytes = arena_alloc(arena, (size_t)status.st_size + 1);
-	for (*length = 0; *length < (size_t)status.st_size; *length += (size_t)n) {
-		n = read(fd, bytes + *length, (size_t)status.st_size - *length);
+	if (S_ISREG(status.st_mode) && status.st_size < TOO_LONG)
+		wanted = (size_t)status.st_size; /* a pipe has none */
+	bytes = arena_alloc(arena, wanted + 1);
+	for (*length = 0; *length < wanted; *length += (size_t)n) {
+		n = read(fd, bytes + *length, wanted - *length);
 		if (n < 0)
 			return error_set(err, errno, "cannot read %s", path);
 		if (n == 0)

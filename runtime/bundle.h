@@ -6,7 +6,8 @@
 
 #include "spec/compile.h"
 
-/* The whole file; *text lives in the arena and ends with nothing. */
+/* The whole file, also a pipe; of one that is too long for json_parse() so much that it says so. *text lives in the arena, and is
+ * NUL-terminated. */
 int bundle_read_file(
 	struct arena *arena, const char *path, const char **text, size_t *length, struct error *err);
 

@@ -126,6 +126,9 @@ make_good() {
 	mkdir "$bundle/config.json"
 	bundle_refused 'config.json: Is a directory'
 	rmdir "$bundle/config.json"
+	truncate -s 1T "$bundle/config.json"
+	bundle_refused 'larger than 16 MiB'
+	rm "$bundle/config.json"
 	jq 'del(.process)' "$bundle/other.json" >"$bundle/config.json"
 	refused 'process.args: there is no program' fence --root "$STATE" run --bundle "$BUNDLE" "$ID"
 	assert_nothing_left

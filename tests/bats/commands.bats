@@ -143,6 +143,7 @@ exec(sys.argv[2])' "$1" "$2"
 	runs oci run --bundle "$BUNDLE" --config other.json "$ID"
 	mv "$BUNDLE/other.json" "$TEST_DIR/other.json"
 	runs oci run --no-subreaper --bundle "$BUNDLE" --config "$TEST_DIR/other.json" "$ID"
+	runs oci run --bundle "$BUNDLE" --config /dev/stdin "$ID" < <(cat "$TEST_DIR/other.json")
 }
 
 # bats test_tags=root
