@@ -155,8 +155,8 @@ static int mount_unified(const struct rootfs_context *context, const struct moun
 int mount_cgroup(
 	struct rootfs_context *context, struct mount_request *request, int target_fd, struct error *err)
 {
-	int result = context->cgroup && cgroup_is_unified(context->cgroup)
-			     ? mount_unified(context, request, target_fd, err)
+	bool unified = context->cgroup ? cgroup_is_unified(context->cgroup) : cgroup_host_is_unified();
+	int result = unified ? mount_unified(context, request, target_fd, err)
 			     : mount_each(context, request, target_fd, err);
 
 	return result < 0 ? error_wrap(err, "mounts[%zu]: %s", request->index, request->destination) : 0;

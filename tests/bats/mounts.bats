@@ -975,6 +975,18 @@ cgroup_mount='.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "s
 	has 'Read-only file system'
 }
 
+# bats test_tags=root
+@test "a cgroup mount on v2, of a container without a cgroup" {
+	local namespace
+	for namespace in '{"type": "cgroup"}' ''; do
+		make_bundle "$cgroup_mount | .linux.namespaces += [$namespace]"
+		bundle_args ls /sys/fs/cgroup
+		runs in_host unshare --mount sh -ec 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' sh \
+			"$FENCE" --root "$STATE" --cgroup-manager disabled run --bundle "$BUNDLE" "$ID"
+		has cgroup.procs
+	done
+}
+
 # --- older kernels ---
 
 @test "on a kernel without mount_setattr everything is as on this one" {
