@@ -112,6 +112,7 @@ static int signal_each(struct cgroup *cgroup, int number, struct error *err)
 int cgroup_kill(struct cgroup *cgroup, int number, struct error *err)
 {
 	struct cgroup_directory *v2;
+	int result = 0;
 
 	if (!cgroup)
 		return 0;
@@ -124,11 +125,12 @@ int cgroup_kill(struct cgroup *cgroup, int number, struct error *err)
 	v2 = cgroup_v2_directory(cgroup);
 	if (!v2 || !cgroup_directory_open(v2) || !cgroup_write(v2->fd, "cgroup.kill", "1")) {
 		cgroup_freeze(cgroup, true, NULL);
-		if (signal_each(cgroup, SIGKILL, err) < 0)
-			return -1;
+		result = signal_each(cgroup, SIGKILL, err);
 	}
 	/* On v1 a frozen process does not die before it is thawed. */
-	return cgroup_frozen(cgroup) ? cgroup_freeze(cgroup, false, err) : 0;
+	if (cgroup_frozen(cgroup) && cgroup_freeze(cgroup, false, result < 0 ? NULL : err) < 0)
+		return -1;
+	return result;
 }
 
 /* The directory that freezes: v1's freezer, else v2's own. */
@@ -183,15 +185,22 @@ static bool set_frozen_v1(int directory, bool freeze)
 			return true;
 		poll(NULL, 0, 1);
 	}
-	cgroup_write(directory, "freezer.state", "THAWED");
 	errno = ETIMEDOUT;
 	return false;
+}
+
+static bool set_frozen(const struct cgroup_directory *directory, bool v2, bool freeze)
+{
+	if (!v2)
+		return set_frozen_v1(directory->fd, freeze);
+	return cgroup_write(directory->fd, "cgroup.freeze", freeze ? "1" : "0") &&
+	       wait_frozen_v2(directory->fd, freeze);
 }
 
 int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err)
 {
 	struct cgroup_directory *directory;
-	bool v2, done;
+	bool v2;
 
 	if (!cgroup)
 		return error_set(err, 0, "the container has no cgroup, without which it cannot be paused");
@@ -201,13 +210,12 @@ int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err)
 	if (!directory)
 		return error_set(
 			err, 0, "the container has no freezer cgroup, without which it cannot be paused");
-	done = v2 ? cgroup_write(directory->fd, "cgroup.freeze", freeze ? "1" : "0") &&
-			       wait_frozen_v2(directory->fd, freeze)
-		  : set_frozen_v1(directory->fd, freeze);
-	if (!done)
-		return error_set(
-			err, errno, "cannot %s the cgroup %s", freeze ? "freeze" : "thaw", directory->path);
-	return 0;
+	if (set_frozen(directory, v2, freeze))
+		return 0;
+	error_set(err, errno, "cannot %s the cgroup %s", freeze ? "freeze" : "thaw", directory->path);
+	if (freeze)
+		cgroup_write(directory->fd, v2 ? "cgroup.freeze" : "freezer.state", v2 ? "0" : "THAWED");
+	return -1;
 }
 
 bool cgroup_frozen(struct cgroup *cgroup)

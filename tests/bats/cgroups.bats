@@ -274,6 +274,20 @@ is_stopped() {
 	[ "$(fence --root "$STATE" state "$ID" | jq -r .status)" = stopped ]
 }
 
+@test "a kill that fails leaves nothing frozen" {
+	! unified || skip 'v2 kills without freezing first'
+	require_kernel strace strace --inject=kill:error=EPERM true
+	make_bundle
+	bundle_args cat /dev/zero
+	runs in_host unshare --mount bash -c 'umount /sys/fs/cgroup/unified
+		"${@:3}" run --detach --bundle "$1" "$2" >/dev/null 2>&1
+		strace -o /dev/null --inject=kill:error=EPERM "${@:3}" kill --all "$2" KILL
+		"${@:3}" state "$2"' sh "$BUNDLE" "$ID" "$FENCE" --root "$STATE"
+	has 'cannot send signal 9'
+	has '"running"'
+	remove
+}
+
 @test "a paused container can be killed" {
 	create
 	fence --root "$STATE" start "$ID"
