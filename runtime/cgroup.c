@@ -336,16 +336,23 @@ static bool remove_tree(int parent, const char *name)
 
 enum { DESTROY_PATIENCE_MS = 10000 };
 
+/* For poll(2), which takes less than 0 for for ever. */
+static int time_left(int64_t deadline)
+{
+	int64_t left = deadline - monotonic_ms();
+
+	return left > 0 ? (int)left : 0;
+}
+
 /* Until each of them is gone, or the time is over. Killed processes need a moment to die. */
 static void wait_for_exit(const pid_t *pids, size_t count, int64_t deadline)
 {
 	for (size_t i = 0; i < count; i++) {
 		_cleanup_close_ int pidfd = pids[i] > 0 ? pidfd_open(pids[i], 0) : -1;
 		struct pollfd event = { .fd = pidfd, .events = POLLIN };
-		int64_t left = deadline - monotonic_ms();
 
 		if (pidfd >= 0)
-			poll(&event, 1, left > 0 ? left : 0);
+			poll(&event, 1, time_left(deadline));
 	}
 }
 
@@ -368,7 +375,7 @@ static void wait_until_empty(struct cgroup *cgroup, int64_t deadline)
 		text[length] = '\0';
 		if (strstr(text, "populated 0"))
 			return;
-		poll(&event, 1, deadline - monotonic_ms());
+		poll(&event, 1, time_left(deadline));
 	}
 }
 
