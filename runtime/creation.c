@@ -499,9 +499,10 @@ static int complete_init(struct creation *creation, struct error *err)
 /* The maps of a process that is ending cannot be written (EACCES), like those of one that is too well protected. */
 static bool is_ending(const struct creation *creation)
 {
+	enum { PATIENCE_MS = 2000 }; /* a busy machine takes its time to bury it */
 	struct pollfd ended = { .fd = creation->child.pidfd, .events = POLLIN };
 
-	return ended.fd < 0 || poll(&ended, 1, 200) == 1;
+	return ended.fd < 0 || poll(&ended, 1, PATIENCE_MS) == 1;
 }
 
 /* When something failed since the init process has given up, it tells better why. One that lives may be waiting for us. */
