@@ -149,7 +149,8 @@ nothing_left() {
 	runs podman commit "$ID" committed
 	runs once committed cat /new
 	is new
-	podman export "$ID" | tar --list >files
+	runs podman export --output exported "$ID"
+	tar --list --file exported >files
 	grep -q '^bin/busybox$' files
 	if [ "$who" = root ]; then
 		runs podman mount "$ID"
@@ -334,6 +335,7 @@ pod_removed() {
 	nothing_left
 }
 
+# bats test_tags=root
 @test "podman container checkpoint, restore; also with a user namespace" {
 	require_kernel 'CRIU that works there' in_host criu check
 	local count

@@ -286,7 +286,7 @@ pid_of() {
 
 # bats test_tags=root
 @test "a scope of that name that is somebody else's is left alone, as is a frozen cgroup" {
-	local other=/sys/fs/cgroup/$SLICE/$SCOPE
+	local other=/sys/fs/cgroup/$(slice)/$SCOPE
 	require_kernel 'systemd (make check-vm has)' has_systemd
 	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
 		mkdir "$other"
