@@ -19,11 +19,13 @@ enum {
 	GITDIR_MAX = 64 * 1024,
 };
 
+#define NO_SETTINGS "{}\n"
+
 /* One name, or two: then the first is a directory in which other things may be written. */
 static const struct protected_name {
 	const char *name;
 	bool directory;
-	const char *inner;
+	const char *inner, *inner_content; /* a directory, or a file that stands for none with this content */
 } protected_names[] = {
 	{ ".gitconfig" },
 	{ ".gitmodules" },
@@ -38,7 +40,31 @@ static const struct protected_name {
 	{ ".idea", true },
 	{ ".claude", true, "commands" },
 	{ ".claude", true, "agents" },
+	{ ".claude", true, "settings.json", NO_SETTINGS },
+	{ ".claude", true, "settings.local.json", NO_SETTINGS },
 	{ ".git", true },
+};
+
+/* Of the home directory: what a shell, a session or ssh starts with. */
+static const struct protected_name protected_at_home[] = {
+	{ ".bash_aliases" },
+	{ ".bash_login" },
+	{ ".bash_logout" },
+	{ ".zshenv" },
+	{ ".zlogin" },
+	{ ".zlogout" },
+	{ ".pam_environment" },
+	{ ".xprofile" },
+	{ ".xsession" },
+	{ ".xsessionrc" },
+	{ ".xinitrc" },
+	{ ".ssh", true },
+	{ ".config/git", true },
+	{ ".config/fish", true },
+	{ ".config/autostart", true },
+	{ ".config/environment.d", true },
+	{ ".config/systemd", true },
+	{ ".local/share/systemd", true },
 };
 
 /* They read as empty. */
@@ -58,7 +84,8 @@ const char *const *protected_paths(bool allow_git_config)
 {
 	static const char *const paths[] = { ".git/config", ".git/hooks", ".gitconfig", ".gitmodules",
 		".bashrc", ".bash_profile", ".zshrc", ".zprofile", ".profile", ".ripgreprc", ".mcp.json",
-		".vscode", ".idea", ".claude/commands", ".claude/agents", NULL };
+		".vscode", ".idea", ".claude/commands", ".claude/agents", ".claude/settings.json",
+		".claude/settings.local.json", NULL };
 
 	return paths + allow_git_config;
 }
@@ -181,20 +208,20 @@ static const char *from(struct gatherer *gatherer, const char *directory, const 
 	return *path == '/' ? path : below(gatherer, directory, path);
 }
 
-/* A file that says where the configuration and the hooks of a git directory are. "." is here, as without the file; an empty one would
- * make every git fail that looks while the command runs. */
-static void protect_commondir(struct gatherer *gatherer, const char *directory)
+/* A file whose content, one line, is as good as none; an empty one would make programs fail that look while the command runs. */
+static void protect_with_content(struct gatherer *gatherer, const char *path, const char *content)
 {
-	static const char here[] = ".\n";
-	const char *path = below(gatherer, directory, "commondir"), *text;
+	size_t length = strcspn(content, "\n");
 	struct path_fact fact;
+	const char *text;
 
 	resolve_path(gatherer, path, false, &fact);
 	if (fact.locked)
-		return; /* as the hooks in it are, see protect() */
+		return; /* as the directories beside it are, see protect() */
 	text = fact.kind == PATH_FILE ? read_line(gatherer, path, "") : NULL;
 	/* Another fence's placeholder, which can vanish, or is just being filled. */
-	if ((text && strcmp(text, ".") == 0) || holds_nothing(gatherer, &fact)) {
+	if ((text && strlen(text) == length && strncmp(text, content, length) == 0) ||
+		holds_nothing(gatherer, &fact)) {
 		fact.kind = PATH_MISSING;
 		fact.missing = fact.path;
 	}
@@ -205,8 +232,14 @@ static void protect_commondir(struct gatherer *gatherer, const char *directory)
 	if (!fact.missing || (!text && !can_be_made(gatherer, &fact)))
 		return;
 	fact.rule = path;
-	fact.content = here;
+	fact.content = content;
 	add(gatherer, &gatherer->facts->protected, fact);
+}
+
+/* Where the configuration and the hooks of a git directory are: "." is here, as without the file. */
+static void protect_commondir(struct gatherer *gatherer, const char *directory)
+{
+	protect_with_content(gatherer, below(gatherer, directory, "commondir"), ".\n");
 }
 
 /* What the repository's other worktrees go by: each has a file of that kind, too. */
@@ -328,8 +361,10 @@ static void protect_git(struct gatherer *gatherer, const char *directory, bool a
 
 /* One directory */
 
-static void protect_inner(struct gatherer *gatherer, const char *path, const char *inner, bool at_top)
+static void protect_inner(
+	struct gatherer *gatherer, const char *path, const struct protected_name *protected, bool at_top)
 {
+	const char *inner = below(gatherer, path, protected->inner);
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, true, &fact);
@@ -341,7 +376,10 @@ static void protect_inner(struct gatherer *gatherer, const char *path, const cha
 	if (fact.kind == PATH_SYMLINK)
 		add(gatherer, &gatherer->facts->protected, fact);
 	pin(gatherer, path);
-	protect(gatherer, below(gatherer, path, inner), true, true);
+	if (protected->inner_content)
+		protect_with_content(gatherer, inner, protected->inner_content);
+	else
+		protect(gatherer, inner, true, true);
 }
 
 static void protect_name(struct gatherer *gatherer, const char *directory,
@@ -350,7 +388,7 @@ static void protect_name(struct gatherer *gatherer, const char *directory,
 	const char *path = below(gatherer, directory, protected->name);
 
 	if (protected->inner)
-		protect_inner(gatherer, path, protected->inner, at_top);
+		protect_inner(gatherer, path, protected, at_top);
 	else if (strcmp(protected->name, ".git") == 0)
 		protect_git(gatherer, directory, allow_config, at_top);
 	else
@@ -361,6 +399,32 @@ static void protect_top(struct gatherer *gatherer, const char *directory, bool a
 {
 	for (size_t i = 0; i < ARRAY_SIZE(protected_names); i++)
 		protect_name(gatherer, directory, &protected_names[i], allow_config, true);
+}
+
+/* Inside of a directory that may be written, and not what the policy names itself. */
+static bool is_writable_by_the_way(const struct facts *facts, const char *path)
+{
+	for (size_t i = 0; i < facts->allow_write.count; i++)
+		if (strcmp(facts->allow_write.items[i].path, path) == 0)
+			return false;
+	return path_is_within_any(path, &facts->allow_write);
+}
+
+static void protect_home(struct gatherer *gatherer, bool allow_config)
+{
+	const struct facts *facts = gatherer->facts;
+	const char *home = facts->home_at.path;
+
+	if (!home)
+		return;
+	if (path_is_within_any(home, &facts->allow_write))
+		protect_top(gatherer, home, allow_config);
+	for (size_t i = 0; i < ARRAY_SIZE(protected_at_home); i++) {
+		const char *path = below(gatherer, home, protected_at_home[i].name);
+
+		if (is_writable_by_the_way(facts, path))
+			protect(gatherer, path, protected_at_home[i].directory, true);
+	}
 }
 
 /* The search */
@@ -476,8 +540,7 @@ void gather_protected(struct gatherer *gatherer, const struct policy *policy)
 		protect_top(gatherer, facts->cwd.path, search.allow_config);
 		search_directory(&search, facts->cwd.path, 0);
 	}
-	if (facts->home_at.path && path_is_within_any(facts->home_at.path, &facts->allow_write))
-		protect_top(gatherer, facts->home_at.path, search.allow_config);
+	protect_home(gatherer, search.allow_config);
 	for (size_t i = 0; i < policy->directories.count; i++)
 		protect(gatherer, policy->directories.items[i], true, true);
 	for (size_t i = 0; i < policy->files.count; i++)

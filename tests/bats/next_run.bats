@@ -145,3 +145,44 @@ os.rename("certs", "certs", src_dir_fd=top)'
 		is ''
 	done
 }
+
+@test "an agent's settings, which name commands, can't be written, and what is missing reads as none" {
+	for who in $EVERYONE; do
+		become "$who"
+		mkdir .claude
+		echo '{"model": "x"}' >.claude/settings.json
+		give .
+		policy
+		for name in settings.json settings.local.json; do
+			fails fenced sh -c "echo evil >.claude/$name"
+			fails fenced sh -c "echo evil >.claude/new; mv -f .claude/new .claude/$name"
+		done
+		runs fenced sh -c 'cat .claude/*.json; echo note >.claude/notes'
+		is $'{"model": "x"}\n{}'
+		[ "$(ls .claude)" = $'new\nnotes\nsettings.json' ]
+	done
+}
+
+@test "in a home directory that may be written: not what a shell, a login or ssh starts with" {
+	local files='.zshenv .zlogin .bash_login .bash_aliases .xprofile .ssh/authorized_keys .ssh/rc .config/fish/config.fish
+		.config/git/config .config/systemd/user/x.service .config/autostart/x.desktop .config/environment.d/x.conf'
+	for who in $EVERYONE; do
+		for rule in '"~"' '"~/.config"'; do
+			become "$who"
+			mkdir -p "$HOME/.config/systemd" "$HOME/.ssh"
+			echo original >"$HOME/.ssh/config"
+			give "$HOME"
+			policy "{ \"filesystem\": { \"allowWrite\": [$rule] } }"
+			for file in $files; do
+				fails fenced sh -c 'mkdir -p ~/"${1%/*}" 2>/dev/null; echo evil >~/"$1"' sh "$file"
+				absent "$HOME/$file"
+			done
+			fails fenced sh -c 'echo evil >>~/.ssh/config'
+			fails fenced mv "$HOME/.config/systemd" "$HOME/.config/x"
+			runs fenced sh -c 'echo text >~/.config/program'
+			assert_nothing_left
+		done
+		policy '{ "filesystem": { "allowWrite": ["~", "~/.ssh"] } }'
+		runs fenced touch "$HOME/.ssh/known_hosts"
+	done
+}
