@@ -14,6 +14,7 @@
 #include "runtime/state.h"
 #include "runtime/supervise.h"
 #include "spec/cleanup.h"
+#include "spec/compile.h"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -103,7 +104,8 @@ static int load(struct execution *execution, struct error *err)
 		check_status(execution, err) < 0)
 		return -1;
 	if (options->process(options->process_data, execution->arena, execution->config->process,
-		    &execution->process, err) < 0)
+		    &execution->process, err) < 0 ||
+		compile_exec(execution->arena, execution->config, execution->process, err) < 0)
 		return -1;
 	if (execution->process->terminal.value && options->detach && !options->console_socket)
 		return error_set(

@@ -35,7 +35,7 @@ static const char *const hook_names[] = {
 /* They name host paths that are created and removed, or followed by CRIU as root, or a policy with a network of its own: an engine must
  * not let its users, or an image, write them. */
 static const char *const unsafe_annotations[] = { ANNOTATION_PLACEHOLDERS, ANNOTATION_CRIU_CONFIG,
-	ANNOTATION_POLICY, NULL };
+	ANNOTATION_POLICY, "org.systemd.property.", NULL };
 
 /* The flags to probe with: the last one is only allowed together with a listener. */
 static const struct named_value filter_flags[] = {

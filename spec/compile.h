@@ -49,6 +49,9 @@ struct compiled {
 int compile_command(struct arena *arena, const struct policy *policy, const struct facts *facts,
 	const struct invocation *invocation, struct compiled *compiled, struct error *err);
 
+/* What the policy of an engine's container says of the environment, for exec; by it exec knows of the policy, too. */
+#define ANNOTATION_EXEC "dev.fence.exec"
+
 /* Under an engine: tightens `config` in place by the policy (never loosens it): masked and read-only paths, Landlock,
  * seccomp rules added to what is there, capabilities and environment cut, the network hook added. For patterns it reads the names in
  * the container's directories (container_paths.h), otherwise nothing. */
@@ -63,3 +66,8 @@ struct container_compilation {
 };
 int compile_container(struct arena *arena, const struct policy *policy, struct oci_config *config,
 	struct container_compilation *compilation, struct error *err);
+
+/* The process that an engine has `exec` run in a container of that kind: no more privileges than its first one has, and the same rules
+ * for its environment. Others are left alone. */
+int compile_exec(
+	struct arena *arena, const struct oci_config *config, struct oci_process *process, struct error *err);

@@ -218,6 +218,28 @@ static void limit_resources(struct tightening *tightening)
 	lower(&cpu->quota, parse_cpus(asked->cpus) * (int64_t)cpu->period.value / 1000);
 }
 
+/* Systemd obeys any property of a unit, that it is to be without a limit, or stop the host in the end. Annotations can be an image's: only
+ * what engines set themselves stays. */
+static void limit_unit(struct tightening *tightening)
+{
+	static const char prefix[] = "org.systemd.property.";
+	static const char *const harmless[] = { "KillSignal", "TimeoutStopUSec", "TimeoutStopSec",
+		"CollectMode" };
+	struct string_map *annotations = &tightening->config->annotations;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < annotations->count; i++) {
+		const char *key = annotations->items[i].key;
+		bool stays = strncmp(key, prefix, strlen(prefix)) != 0;
+
+		for (size_t j = 0; !stays && j < ARRAY_SIZE(harmless); j++)
+			stays = strcmp(key + strlen(prefix), harmless[j]) == 0;
+		if (stays)
+			annotations->items[kept++] = annotations->items[i];
+	}
+	annotations->count = kept;
+}
+
 /* The network */
 
 static void use_resolver(struct tightening *tightening)
@@ -305,6 +327,7 @@ int compile_container(struct arena *arena, const struct policy *policy, struct o
 		.arena = arena, .policy = policy, .config = config, .out = compilation, .err = err
 	};
 	const char *home;
+	size_t length;
 
 	make_objects(arena, config);
 	if (!oci_namespace_find(config, "mount"))
@@ -324,7 +347,49 @@ int compile_container(struct arena *arena, const struct policy *policy, struct o
 		return -1;
 	limit_privileges(&tightening);
 	limit_resources(&tightening);
+	limit_unit(&tightening);
 	tighten_seccomp(arena, policy, config->linux);
-	tighten_environment(arena, policy, config->process);
+	tighten_environment(arena, policy->environment, config->process);
+	oci_annotate(arena, config, ANNOTATION_EXEC,
+		json_format(arena, table_write(arena, &policy_environment_type, policy->environment), false,
+			&length));
+	return 0;
+}
+
+static void keep_those_of(const struct string_list *most, struct string_list *list)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+		if (string_list_has(most, list->items[i]))
+			list->items[kept++] = list->items[i];
+	list->count = kept;
+}
+
+int compile_exec(
+	struct arena *arena, const struct oci_config *config, struct oci_process *process, struct error *err)
+{
+	static const struct oci_capabilities none;
+	const char *text = oci_annotation(config, ANNOTATION_EXEC);
+	const struct oci_capabilities *most =
+		config->process->capabilities ? config->process->capabilities : &none;
+	struct oci_capabilities *capabilities = process->capabilities;
+	struct policy_environment environment = { 0 };
+	struct json *tree;
+
+	if (!text)
+		return 0;
+	if (json_parse(arena, text, strlen(text), ANNOTATION_EXEC, JSON_STRICT, &tree, err) < 0 ||
+		table_read(arena, &policy_environment_type, tree, ANNOTATION_EXEC, "", &environment, err) < 0)
+		return -1;
+	process->no_new_privileges = (struct optional_bool){ true, true };
+	tighten_environment(arena, &environment, process);
+	if (!capabilities)
+		return 0;
+	keep_those_of(&most->bounding, &capabilities->bounding);
+	keep_those_of(&most->bounding, &capabilities->effective);
+	keep_those_of(&most->bounding, &capabilities->inheritable);
+	keep_those_of(&most->bounding, &capabilities->permitted);
+	keep_those_of(&most->bounding, &capabilities->ambient);
 	return 0;
 }

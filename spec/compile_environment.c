@@ -142,9 +142,9 @@ void compile_environment(struct compilation *compilation)
 }
 
 /* An engine's container: what its image and its user set is meant for it, but for what the policy denies. */
-void tighten_environment(struct arena *arena, const struct policy *policy, struct oci_process *process)
+void tighten_environment(
+	struct arena *arena, const struct policy_environment *environment, struct oci_process *process)
 {
-	const struct policy_environment *environment = policy->environment;
 	size_t kept = 0;
 
 	for (size_t i = 0; i < process->env.count; i++) {

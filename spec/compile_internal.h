@@ -87,7 +87,8 @@ const char *compile_resolv_conf(void);
 
 /* For compile_container.c. */
 void tighten_seccomp(struct arena *arena, const struct policy *policy, struct oci_linux *linux);
-void tighten_environment(struct arena *arena, const struct policy *policy, struct oci_process *process);
+void tighten_environment(
+	struct arena *arena, const struct policy_environment *environment, struct oci_process *process);
 struct network_file *network_of_policy(struct arena *arena, const struct policy *policy);
 void add_network_hooks(
 	struct arena *arena, struct oci_config *config, const char *hook, const char *network_path);

@@ -78,7 +78,7 @@ static const struct field environment_fields[] = {
 	FIELD(struct policy_environment, deny, "deny", STRING_LIST, .check = check_variable_pattern),
 	FIELD(struct policy_environment, set, "set", STRING_MAP),
 };
-static const struct object_type environment_type = STRICT(struct policy_environment, environment_fields);
+const struct object_type policy_environment_type = STRICT(struct policy_environment, environment_fields);
 
 static const struct field system_call_fields[] = {
 	FIELD(struct policy_system_calls, deny, "deny", STRING_LIST, .check = check_system_call),
@@ -103,7 +103,7 @@ static const struct field policy_fields[] = {
 	FIELD(struct policy, filesystem, "filesystem", OBJECT, .object = &filesystem_type),
 	FIELD(struct policy, command, "command", OBJECT, .object = &command_type),
 	FIELD(struct policy, ssh, "ssh", OBJECT, .object = &ssh_type),
-	FIELD(struct policy, environment, "env", OBJECT, .object = &environment_type),
+	FIELD(struct policy, environment, "env", OBJECT, .object = &policy_environment_type),
 	FIELD(struct policy, system_calls, "syscalls", OBJECT, .object = &system_calls_type),
 	FIELD(struct policy, resources, "resources", OBJECT, .object = &resources_type),
 	FIELD(struct policy, capabilities, "capabilities", STRING_LIST, .check = check_capability),

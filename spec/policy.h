@@ -52,6 +52,8 @@ struct policy_environment {
 	struct string_map set;
 };
 
+extern const struct object_type policy_environment_type;
+
 struct policy_system_calls {
 	struct string_list deny, allow; /* `allow` takes from the default denials only */
 	const char *action;		/* "errno" (default) or "kill": what a denied call meets */

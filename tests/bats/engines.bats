@@ -102,6 +102,37 @@ sys.stdout.buffer.write(header + struct.pack("<IIIIIIII", 1, 0, base, base, size
 	assert_nothing_left
 }
 
+@test "exec in a fenced container: no more than it has itself, whatever the engine says" {
+	node_policy strict <<<'{ "capabilities": ["CAP_CHOWN"], "env": { "deny": ["CREDENTIAL"], "set": { "COLOUR": "green" } } }'
+	runs podman run --detach --name "$ID" --network none --annotation dev.fence.policy=strict --env CREDENTIAL=secret busybox \
+		sh -c 'exec tail -f /dev/null'
+	runs podman exec --privileged --env CREDENTIAL=secret --env LD_PRELOAD=/x "$ID" sh -c 'grep -e Cap -e NoNewPrivs /proc/self/status; env'
+	has $'CapInh:\t0000000000000000\nCapPrm:\t0000000000000001\nCapEff:\t0000000000000001\nCapBnd:\t0000000000000001'
+	has $'NoNewPrivs:\t1'
+	has COLOUR=green
+	hasnt secret
+	hasnt LD_PRELOAD
+	runs podman rm --force --time 0 "$ID"
+	# Without a policy it is the engine's affair.
+	runs podman run --detach --name "$ID" --network none busybox sh -c 'exec tail -f /dev/null'
+	runs podman exec --privileged "$ID" grep CapEff /proc/self/status
+	hasnt 0000000000000001
+	runs podman rm --force --time 0 "$ID"
+}
+
+@test "an image says nothing to systemd for a fenced container, but how it is stopped" {
+	node_policy strict <<<'{ "resources": { "pids": 10 } }'
+	runs podman run --detach --name "$ID" --network none --annotation dev.fence.policy=strict --annotation org.systemd.property.TasksMax='uint64 1000' \
+		--annotation org.systemd.property.OnSuccess="['poweroff.target']" --annotation org.systemd.property.TimeoutStopUSec='uint64 10' \
+		busybox sh -c 'exec tail -f /dev/null'
+	runs podman inspect --format '{{.Id}}' "$ID"
+	runs fence state "$output"
+	has TimeoutStopUSec
+	hasnt TasksMax
+	hasnt OnSuccess
+	runs podman rm --force --time 0 "$ID"
+}
+
 @test "on podman's bridge, too, an annotation's policy is the only way out" {
 	start_proxy 1080
 	start_web 203.0.113.7 80
