@@ -108,29 +108,42 @@ static void protect(struct tightening *tightening, struct string_list *paths)
 	}
 }
 
-/* A config without the key leaves writing to the image. */
-static int limit_writing(struct tightening *tightening)
+static int add_rule(struct tightening *tightening, struct json *rules, const char *key,
+	const struct string_list *allowed, struct string_list *paths)
+{
+	struct json *array = json_new_array(tightening->arena);
+
+	if (!allowed->items)
+		return 0;
+	if (add_paths(tightening, allowed, paths) < 0)
+		return -1;
+	for (size_t i = 0; i < paths->count; i++)
+		json_append(tightening->arena, array, json_new_string(tightening->arena, paths->items[i]));
+	json_add(tightening->arena, rules, key, array);
+	return 0;
+}
+
+/* Writing and executing, by Landlock. A config without the keys leaves them to the image. */
+static int limit_by_landlock(struct tightening *tightening)
 {
 	static const char *const own[] = { "/dev", "/proc", "/tmp", "/run" };
 	const struct policy *policy = tightening->policy;
+	const struct policy_filesystem *filesystem = policy->filesystem;
 	struct arena *arena = tightening->arena;
-	struct json *rules, *write;
-	struct string_list paths = { 0 };
+	struct json *rules = json_new_object(arena);
+	struct string_list write = { 0 }, execute = { 0 };
+	bool required = filesystem->allow_execute.items ||
+			(policy->landlock && strcmp(policy->landlock, "required") == 0);
 	size_t length;
 
-	if (!policy->filesystem->allow_write.items)
+	if (!filesystem->allow_write.items && !filesystem->allow_execute.items)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		string_list_add(arena, &paths, own[i]);
-	if (add_paths(tightening, &policy->filesystem->allow_write, &paths) < 0)
+		string_list_add(arena, &write, own[i]);
+	if (add_rule(tightening, rules, "write", &filesystem->allow_write, &write) < 0 ||
+		add_rule(tightening, rules, "execute", &filesystem->allow_execute, &execute) < 0)
 		return -1;
-	rules = json_new_object(arena);
-	write = json_new_array(arena);
-	for (size_t i = 0; i < paths.count; i++)
-		json_append(arena, write, json_new_string(arena, paths.items[i]));
-	json_add(arena, rules, "write", write);
-	json_add(arena, rules, "optional",
-		json_new_boolean(arena, !policy->landlock || strcmp(policy->landlock, "required") != 0));
+	json_add(arena, rules, "optional", json_new_boolean(arena, !required));
 	oci_annotate(
 		arena, tightening->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
 	return 0;
@@ -147,7 +160,7 @@ static int limit_files(struct tightening *tightening)
 		add_paths(tightening, &policy->final_deny_write, &linux->readonly_paths) < 0)
 		return -1;
 	protect(tightening, &linux->readonly_paths);
-	return limit_writing(tightening);
+	return limit_by_landlock(tightening);
 }
 
 /* Privileges */

@@ -78,6 +78,9 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 struct oci_seccomp *compile_seccomp(struct arena *arena, const struct policy *policy);
 struct oci_seccomp *new_seccomp_filter(
 	struct arena *arena); /* that allows everything, on each architecture */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U /* Linux 6.3 */
+#endif
 struct string_list denied_system_calls_of(struct arena *arena, const struct policy *policy);
 void add_seccomp_refusals(struct arena *arena, const struct policy *policy, bool refuse_unix_sockets,
 	struct oci_seccomp *seccomp);

@@ -29,6 +29,7 @@ struct conditional_rule {
 	const char *name;
 	const char *lifted_by; /* allowing this call lifts the rule, too */
 	bool unix_sockets;     /* only where Unix sockets are refused */
+	bool execution;	       /* only where the policy says what may be executed */
 	struct condition conditions[2];
 	size_t count;
 };
@@ -46,6 +47,11 @@ struct conditional_rule {
 #define UNIX_SOCKETS(call, ...)                                                                 \
 	{                                                                                       \
 		.name = (call), .unix_sockets = true, .conditions = { __VA_ARGS__ },            \
+		.count = sizeof((struct condition[]){ __VA_ARGS__ }) / sizeof(struct condition) \
+	}
+#define EXECUTION(call, ...)                                                                    \
+	{                                                                                       \
+		.name = (call), .execution = true, .conditions = { __VA_ARGS__ },               \
 		.count = sizeof((struct condition[]){ __VA_ARGS__ }) / sizeof(struct condition) \
 	}
 
@@ -85,6 +91,8 @@ static const struct conditional_rule conditional_rules[] = {
 	/* A pair is harmless, but a datagram socket of a pair can be connected to something else. SOCK_RAW, 3, is one by another name. */
 	UNIX_SOCKETS("socketpair", { 1, MASKED, SOCK_DGRAM, 0xe }),
 	UNIX_SOCKETS("socketcall", { 0, EQUAL_32, 8, 0 }),
+	/* A file in memory is on no path, so Landlock lets it be executed. */
+	EXECUTION("memfd_create", { 1, MASKED, 0, MFD_NOEXEC_SEAL }),
 };
 
 #if defined(__x86_64__)
@@ -128,7 +136,8 @@ static void add_condition(
 static bool applies(
 	const struct conditional_rule *rule, const struct policy *policy, bool refuse_unix_sockets)
 {
-	if (rule->unix_sockets && !refuse_unix_sockets)
+	if ((rule->unix_sockets && !refuse_unix_sockets) ||
+		(rule->execution && !policy->filesystem->allow_execute.items))
 		return false;
 	return !rule->lifted_by || !string_list_has(&policy->system_calls->allow, rule->lifted_by);
 }

@@ -252,6 +252,7 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 		{ { { 1, 0xf, SOCK_STREAM } }, 1 },
 		{ { { 1, 0xf, SOCK_SEQPACKET } }, 1 },
 	};
+	static const struct form memory_forms[] = { { { { 1, MFD_NOEXEC_SEAL, MFD_NOEXEC_SEAL } }, 1 } };
 	struct string_list refused = denied_system_calls_of(arena, policy);
 	bool namespaces = string_list_has(&policy->system_calls->allow, "unshare");
 
@@ -267,6 +268,8 @@ static void tighten_list(struct arena *arena, const struct policy *policy, bool 
 	move_refusals_last(arena, seccomp, "socket");
 	if (refuse_unix_sockets)
 		allow_only(arena, seccomp, "socketpair", pair_forms, ARRAY_SIZE(pair_forms));
+	if (policy->filesystem->allow_execute.items)
+		allow_only(arena, seccomp, "memfd_create", memory_forms, ARRAY_SIZE(memory_forms));
 	answer_socketcall(arena, seccomp);
 	drop_empty_rules(seccomp);
 }

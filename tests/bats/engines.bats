@@ -133,6 +133,30 @@ sys.stdout.buffer.write(header + struct.pack("<IIIIIIII", 1, 0, base, base, size
 	runs podman rm --force --time 0 "$ID"
 }
 
+@test "allowExecute holds in a container, in exec, and for files in memory" {
+	mkdir bin
+	cp /bin/busybox bin/echo
+	# memfd_create("", 0): its error number, or 0.
+	printf '%s' '#define _GNU_SOURCE
+		#include <errno.h>
+		#include <sys/mman.h>
+		int main(void) { return memfd_create("", 0) < 0 ? errno : 0; }' | gcc -static -x c -o "$TEST_DIR/image/bin/memory" -
+	tar -C "$TEST_DIR/image" --owner 0 --group 0 -c . | as_who "${PODMAN[@]}" import - programs:latest >/dev/null 2>&1
+	runs podman run --rm --network none programs memory
+	for policy in '"allowExecute": ["/bin"]' '"allowExecute": ["/bin"], "allowWrite": ["/volume"]'; do
+		node_policy programs <<<"{ \"filesystem\": { $policy } }"
+		runs podman run --detach --name "$ID" --network none --annotation dev.fence.policy=programs --volume "$PWD/bin:/volume" programs \
+			sh -c 'exec tail -f /dev/null'
+		exits 126 podman exec "$ID" /volume/echo executed
+		hasnt executed
+		fails podman exec "$ID" memory
+		runs podman rm --force --time 0 "$ID"
+	done
+	node_policy programs <<<'{ "filesystem": { "allowExecute": ["/usr"] } }'
+	fails podman run --rm --network none --annotation dev.fence.policy=programs busybox echo executed
+	hasnt executed
+}
+
 @test "on podman's bridge, too, an annotation's policy is the only way out" {
 	start_proxy 1080
 	start_web 203.0.113.7 80

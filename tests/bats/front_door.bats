@@ -263,6 +263,27 @@ protected_files='.gitconfig .gitmodules .bashrc .bash_profile .zshrc .zprofile .
 	fails fenced su -c true
 }
 
+@test "allowExecute: nothing else is executed, neither a copy nor a file in memory" {
+	cat >"$TEST_DIR/memory.py" <<-'PY'
+		import os, subprocess
+		for flags in 0, 1, 0x10: # MFD_CLOEXEC, MFD_EXEC
+		    try:
+		        fd = os.memfd_create("x", flags)
+		        os.write(fd, open("/bin/busybox", "rb").read())
+		        subprocess.run(["busybox", "echo", "executed"], executable=f"/proc/self/fd/{fd}", pass_fds=[fd])
+		    except OSError as error: print(error.strerror)
+	PY
+	for who in $EVERYONE; do
+		become "$who"
+		cp "$TEST_DIR/memory.py" .
+		policy '{ "filesystem": { "allowWrite": ["."], "allowExecute": ["/usr", "/bin", "/lib", "/lib64"] } }'
+		runs fenced sh -c 'for to in . /tmp /dev/shm; do cp /bin/busybox $to/busybox; $to/busybox echo executed; done; /usr/bin/python3 memory.py'
+		hasnt executed
+		runs fence -- /usr/bin/python3 memory.py
+		has executed
+	done
+}
+
 @test "no capability, seccomp on, no new privileges, no descriptor beyond 0 to 2" {
 	for who in $EVERYONE; do
 		become "$who"
@@ -785,6 +806,7 @@ print(subprocess.check_output(["sh", "-c", "echo sub"]).decode())
 	local id
 	for who in $EVERYONE; do
 		become "$who"
+		rm -f "$TEST_DIR/up.log" # the one of before would be read
 		start up "${AS[@]}" "$FENCE" -- sh -c 'echo "$1"; sleep 60' sh $'a\xff'
 		wait_until grep -q a "$TEST_DIR/up.log"
 		[ "$(cat "$TEST_DIR/up.log")" = $'a\xff' ]
