@@ -36,5 +36,11 @@ bool can_be_made(
 void gather_denied_programs(
 	struct gatherer *gatherer, const struct policy *policy, const struct string_list *env);
 
+/* facts_git_config.c: appended to. */
+struct git_config {
+	struct string_list hooks, included;
+};
+void git_config_read(struct gatherer *gatherer, const char *path, struct git_config *config);
+
 /* facts_protected.c */
 void gather_protected(struct gatherer *gatherer, const struct policy *policy);

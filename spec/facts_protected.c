@@ -274,6 +274,31 @@ static void protect_git_directory(
 	protect(gatherer, below(gatherer, directory, "config.worktree"), false, at_top);
 }
 
+/* What the configuration names in its turn. */
+static void protect_by_git_config(struct gatherer *gatherer, const char *git_directory, const char *worktree)
+{
+	enum { INCLUDED_MAX = 32 };
+	struct git_config config = { 0 };
+	struct string_list *files = &config.included;
+
+	string_list_add(gatherer->arena, files, below(gatherer, git_directory, "config"));
+	for (size_t i = 0; i < files->count && i < INCLUDED_MAX; i++) {
+		const char *path = files->items[i], *slash;
+		size_t next = files->count;
+
+		git_config_read(gatherer, path, &config);
+		if (i)
+			protect(gatherer, path, false, true);
+		slash = strrchr(path, '/');
+		for (; next < files->count; next++)
+			files->items[next] =
+				from(gatherer, arena_strndup(gatherer->arena, path, (size_t)(slash - path)),
+					files->items[next]);
+	}
+	for (size_t i = 0; i < config.hooks.count; i++)
+		protect(gatherer, from(gatherer, worktree, config.hooks.items[i]), true, true);
+}
+
 /* Those of submodules, whose names may have slashes. */
 static void protect_modules(
 	struct gatherer *gatherer, const char *modules, bool allow_config, unsigned int depth)
@@ -330,6 +355,7 @@ static void protect_git_file(
 	protect_git_directory(gatherer, git_directory, allow_config, true);
 	protect(gatherer, below(gatherer, git_directory, "gitdir"), false, false);
 	if (!common) {
+		protect_by_git_config(gatherer, git_directory, directory);
 		note_repository(gatherer, directory, git_directory);
 		return;
 	}
@@ -337,6 +363,7 @@ static void protect_git_file(
 	note_repository(gatherer, directory, common);
 	pin(gatherer, common);
 	protect_git_directory(gatherer, common, allow_config, true);
+	protect_by_git_config(gatherer, common, directory);
 }
 
 static void protect_git(struct gatherer *gatherer, const char *directory, bool allow_config, bool at_top)
@@ -356,7 +383,19 @@ static void protect_git(struct gatherer *gatherer, const char *directory, bool a
 		add(gatherer, &gatherer->facts->protected, fact);
 	pin(gatherer, path);
 	protect_git_directory(gatherer, path, allow_config, true);
+	protect_by_git_config(gatherer, path, directory);
 	protect_modules(gatherer, below(gatherer, path, "modules"), allow_config, DEPTH_DEFAULT);
+}
+
+/* A directory that is a repository itself, without a working directory or as another's .git. */
+static void protect_bare(struct gatherer *gatherer, const char *directory, bool allow_config)
+{
+	if (!path_exists(gatherer, below(gatherer, directory, "HEAD")) ||
+		!path_exists(gatherer, below(gatherer, directory, "objects")))
+		return;
+	protect_git_directory(gatherer, directory, allow_config, true);
+	protect_by_git_config(gatherer, directory, directory);
+	protect_modules(gatherer, below(gatherer, directory, "modules"), allow_config, DEPTH_DEFAULT);
 }
 
 /* One directory */
@@ -397,6 +436,7 @@ static void protect_name(struct gatherer *gatherer, const char *directory,
 
 static void protect_top(struct gatherer *gatherer, const char *directory, bool allow_config)
 {
+	protect_bare(gatherer, directory, allow_config);
 	for (size_t i = 0; i < ARRAY_SIZE(protected_names); i++)
 		protect_name(gatherer, directory, &protected_names[i], allow_config, true);
 }

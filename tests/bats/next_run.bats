@@ -14,6 +14,11 @@ fenced() {
 	fence --policy "$POLICY" -- "$@"
 }
 
+# spoil FILE…: prints those that could be written, or made.
+spoil() {
+	fenced sh -c 'for file; do mkdir -p "${file%/*}"; echo evil >>"$file" && echo "$file" >&3; done 3>&1 >/dev/null 2>&1; true' sh "$@"
+}
+
 # spoils FILE LINE: a shell line, run first, does not make FILE readable to the next command.
 spoils() {
 	capture fenced sh -c "$2"
@@ -146,6 +151,42 @@ os.rename("certs", "certs", src_dir_fd=top)'
 	done
 }
 
+@test "hooks and configuration that git is told of elsewhere can't be written, either" {
+	for who in $EVERYONE; do
+		become "$who"
+		as_who git init -q .
+		mkdir .hooks conf sub
+		echo original | tee .hooks/pre-commit >conf/more
+		printf '[core]\n\thooksPath = "new hooks" # husky\n[include] path = missing\n' >conf/included
+		printf '[Core]\n\tHooksPath=.hooks\n[includeIf "gitdir:x"]\n\tpath = ../conf/included ; x\n[include]\n\tpath=~/../work/conf/more\n[submodule "sub"]\n\tpath = sub\n' \
+			>>.git/config
+		give .
+		policy
+		runs spoil .hooks/pre-commit .hooks/post-commit conf/included conf/more conf/missing 'new hooks/pre-commit'
+		is ''
+		fails fenced mv conf elsewhere
+		runs fenced touch conf/other sub/file
+		[ "$(cat .hooks/* conf/more)" = $'original\noriginal' ]
+		absent conf/missing 'new hooks'
+	done
+}
+
+@test "a repository without a working directory, or another's .git, is protected like a .git" {
+	for who in $EVERYONE; do
+		become "$who"
+		as_who git init -q --bare .
+		as_who git init -q "$HOME/main"
+		give .
+		policy '{ "filesystem": { "allowWrite": [".", "~/main/.git"] } }'
+		for place in . "$HOME/main/.git"; do
+			runs spoil "$place"/{hooks/post-update,hooks/pre-commit,config,config.worktree,commondir}
+			is ''
+			fails fenced mv "$place/hooks" "$place/x"
+			runs fenced sh -c 'echo text >"$1"' sh "$place/description"
+		done
+	done
+}
+
 @test "an agent's settings, which name commands, can't be written, and what is missing reads as none" {
 	for who in $EVERYONE; do
 		become "$who"
@@ -164,8 +205,8 @@ os.rename("certs", "certs", src_dir_fd=top)'
 }
 
 @test "in a home directory that may be written: not what a shell, a login or ssh starts with" {
-	local files='.zshenv .zlogin .bash_login .bash_aliases .xprofile .ssh/authorized_keys .ssh/rc .config/fish/config.fish
-		.config/git/config .config/systemd/user/x.service .config/autostart/x.desktop .config/environment.d/x.conf'
+	local files=(.zshenv .zlogin .bash_login .bash_aliases .xprofile .ssh/authorized_keys .ssh/rc .config/fish/config.fish
+		.config/git/config .config/systemd/user/x.service .config/autostart/x.desktop .config/environment.d/x.conf)
 	for who in $EVERYONE; do
 		for rule in '"~"' '"~/.config"'; do
 			become "$who"
@@ -173,11 +214,11 @@ os.rename("certs", "certs", src_dir_fd=top)'
 			echo original >"$HOME/.ssh/config"
 			give "$HOME"
 			policy "{ \"filesystem\": { \"allowWrite\": [$rule] } }"
-			for file in $files; do
-				fails fenced sh -c 'mkdir -p ~/"${1%/*}" 2>/dev/null; echo evil >~/"$1"' sh "$file"
-				absent "$HOME/$file"
-			done
-			fails fenced sh -c 'echo evil >>~/.ssh/config'
+			runs spoil "${files[@]/#/"$HOME/"}"
+			is ''
+			absent "${files[@]/#/"$HOME/"}"
+			runs spoil "$HOME/.ssh/config"
+			is ''
 			fails fenced mv "$HOME/.config/systemd" "$HOME/.config/x"
 			runs fenced sh -c 'echo text >~/.config/program'
 			assert_nothing_left
