@@ -4,6 +4,7 @@
 #include "runtime/mount.h"
 #include "runtime/path.h"
 #include "spec/cleanup.h"
+#include "spec/compile.h"
 
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -105,6 +106,43 @@ static int make_read_only(const struct rootfs_context *context, const char *path
 	return 0;
 }
 
+/* Mounted over itself, a directory can be neither renamed nor removed. */
+static int pin(const struct rootfs_context *context, const char *path, struct error *err)
+{
+	_cleanup_close_ int target = path_open_in_root(context->root_fd, path, O_PATH | O_DIRECTORY, 0),
+			    fd = -1;
+
+	if (target < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
+		return 0;
+	fd = target < 0 ? -1 : mount_clone(target, "", true, true);
+	if (fd < 0 || mount_attach(fd, target) < 0)
+		return error_set(err, errno, "cannot mount %s over itself", path);
+	return 0;
+}
+
+static int pin_paths(const struct rootfs_context *context, struct error *err)
+{
+	const char *annotation = oci_annotation(context->config, ANNOTATION_PINNED);
+	struct json *paths;
+
+	if (!annotation)
+		return 0;
+	if (json_parse(context->arena, annotation, strlen(annotation), ANNOTATION_PINNED, JSON_STRICT, &paths,
+		    err) < 0)
+		return -1;
+	if (paths->type != JSON_ARRAY)
+		return error_set(err, 0, ANNOTATION_PINNED " is not a list of paths");
+	for (size_t i = 0; i < paths->array.count; i++) {
+		const struct json *path = paths->array.items[i];
+
+		if (path->type != JSON_STRING || path->string[0] != '/')
+			return error_set(err, 0, ANNOTATION_PINNED "[%zu] is not an absolute path", i);
+		if (pin(context, path->string, err) < 0)
+			return error_wrap(err, ANNOTATION_PINNED);
+	}
+	return 0;
+}
+
 static bool is_repeated(const struct string_list *paths, size_t index)
 {
 	for (size_t i = 0; i < index; i++)
@@ -118,6 +156,8 @@ int mask_paths(const struct rootfs_context *context, struct error *err)
 	_cleanup_(masks_close) struct masks masks = { -1, -1 };
 	const struct oci_linux *linux = context->config->linux;
 
+	if (pin_paths(context, err) < 0)
+		return -1;
 	if (!linux)
 		return 0;
 	for (size_t i = 0; i < linux->readonly_paths.count; i++)

@@ -1,4 +1,4 @@
-/* linux.maskedPaths and linux.readonlyPaths.
+/* linux.maskedPaths and linux.readonlyPaths, and before them the annotation dev.fence.pinned (compile.h).
  *
  * A path that is not there is not an error. Everything is done on fds; what masks is the host's /dev/null, verified, and never
  * what the rootfs calls by that name (CVE-2025-31133).

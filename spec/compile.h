@@ -52,6 +52,9 @@ int compile_command(struct arena *arena, const struct policy *policy, const stru
 /* What the policy of an engine's container says of the environment, for exec; by it exec knows of the policy, too. */
 #define ANNOTATION_EXEC "dev.fence.exec"
 
+/* Directories of volumes that lead to what is denied, as a JSON array: moved away they would leave it to the next container. */
+#define ANNOTATION_PINNED "dev.fence.pinned"
+
 /* Under an engine: tightens `config` in place by the policy (never loosens it): masked and read-only paths, Landlock,
  * seccomp rules added to what is there, capabilities and environment cut, the network hook added. For patterns it reads the names in
  * the container's directories (container_paths.h), otherwise nothing. */

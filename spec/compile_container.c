@@ -22,6 +22,7 @@ struct tightening {
 	struct oci_config *config;
 	struct container_compilation *out;
 	const char *home, *cwd;
+	struct string_list pinned;
 	struct error *err;
 };
 
@@ -77,17 +78,61 @@ static const char *container_path(struct tightening *tightening, const char *rul
 	return clean(arena, rule);
 }
 
+static int add_paths_of_rule(struct tightening *tightening, const char *rule, struct string_list *paths)
+{
+	const char *path = container_path(tightening, rule);
+
+	if (glob_is_pattern(path))
+		return container_paths_expand(tightening->arena, tightening->config, tightening->out->bundle,
+			path, paths, tightening->err);
+	string_list_add(tightening->arena, paths, path);
+	return 0;
+}
+
 static int add_paths(
 	struct tightening *tightening, const struct string_list *rules, struct string_list *paths)
 {
-	for (size_t i = 0; i < rules->count; i++) {
-		const char *path = container_path(tightening, rules->items[i]);
-
-		if (!glob_is_pattern(path))
-			string_list_add(tightening->arena, paths, path);
-		else if (container_paths_expand(tightening->arena, tightening->config,
-				 tightening->out->bundle, path, paths, tightening->err) < 0)
+	for (size_t i = 0; i < rules->count; i++)
+		if (add_paths_of_rule(tightening, rules->items[i], paths) < 0)
 			return -1;
+	return 0;
+}
+
+static bool is_in_volume(const struct tightening *tightening, const char *path)
+{
+	const struct oci_config *config = tightening->config;
+
+	for (size_t i = 0; i < config->mounts.count; i++) {
+		const char *destination = clean(tightening->arena, config->mounts.items[i].destination);
+
+		if (container_mount_is_bind(&config->mounts.items[i]) && strcmp(path, destination) != 0 &&
+			path_is_within(path, destination))
+			return true;
+	}
+	return false;
+}
+
+static void pin_ways(struct tightening *tightening, const char *path)
+{
+	for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		const char *way = arena_strndup(tightening->arena, path, (size_t)(slash - path));
+
+		if (is_in_volume(tightening, way) && !string_list_has(&tightening->pinned, way))
+			string_list_add(tightening->arena, &tightening->pinned, way);
+	}
+}
+
+static int deny_paths(
+	struct tightening *tightening, const struct string_list *rules, struct string_list *paths)
+{
+	for (size_t i = 0; i < rules->count; i++) {
+		size_t found = paths->count;
+
+		if (add_paths_of_rule(tightening, rules->items[i], paths) < 0)
+			return -1;
+		/* What such a pattern means is found wherever it is moved. */
+		for (; strncmp(rules->items[i], "**/", 3) != 0 && found < paths->count; found++)
+			pin_ways(tightening, paths->items[found]);
 	}
 	return 0;
 }
@@ -149,16 +194,29 @@ static int limit_by_landlock(struct tightening *tightening)
 	return 0;
 }
 
+static void annotate_pinned(struct tightening *tightening)
+{
+	struct arena *arena = tightening->arena;
+	struct json *pinned = json_new_array(arena);
+	size_t length;
+
+	for (size_t i = 0; i < tightening->pinned.count; i++)
+		json_append(arena, pinned, json_new_string(arena, tightening->pinned.items[i]));
+	oci_annotate(
+		arena, tightening->config, ANNOTATION_PINNED, json_format(arena, pinned, false, &length));
+}
+
 static int limit_files(struct tightening *tightening)
 {
 	const struct policy *policy = tightening->policy;
 	struct oci_linux *linux = tightening->config->linux;
 
-	if (add_paths(tightening, &policy->filesystem->deny_read, &linux->masked_paths) < 0 ||
-		add_paths(tightening, &policy->final_deny_read, &linux->masked_paths) < 0 ||
-		add_paths(tightening, &policy->filesystem->deny_write, &linux->readonly_paths) < 0 ||
-		add_paths(tightening, &policy->final_deny_write, &linux->readonly_paths) < 0)
+	if (deny_paths(tightening, &policy->filesystem->deny_read, &linux->masked_paths) < 0 ||
+		deny_paths(tightening, &policy->final_deny_read, &linux->masked_paths) < 0 ||
+		deny_paths(tightening, &policy->filesystem->deny_write, &linux->readonly_paths) < 0 ||
+		deny_paths(tightening, &policy->final_deny_write, &linux->readonly_paths) < 0)
 		return -1;
+	annotate_pinned(tightening);
 	protect(tightening, &linux->readonly_paths);
 	return limit_by_landlock(tightening);
 }

@@ -63,7 +63,7 @@ static int enter(struct expansion *expansion, const char *remaining, const char 
 		expansion, name + name_length, any_depth ? part : part + part_length, destination, source);
 }
 
-static bool is_bind(const struct oci_mount *mount)
+bool container_mount_is_bind(const struct oci_mount *mount)
 {
 	return mount->source && *mount->source == '/' &&
 	       (!mount->type || strcmp(mount->type, "bind") == 0 ||
@@ -87,7 +87,7 @@ int container_paths_expand(struct arena *arena, const struct oci_config *config,
 	for (size_t i = 0; i < config->mounts.count; i++) {
 		const struct oci_mount *mount = &config->mounts.items[i];
 
-		if (is_bind(mount) &&
+		if (container_mount_is_bind(mount) &&
 			enter(&expansion, mount->destination, pattern, mount->destination, mount->source) < 0)
 			return -1;
 	}

@@ -10,3 +10,6 @@
  * is absolute. */
 int container_paths_expand(struct arena *arena, const struct oci_config *config, const char *bundle,
 	const char *pattern, struct string_list *paths, struct error *err);
+
+/* A volume, or another file or directory of the host's. */
+bool container_mount_is_bind(const struct oci_mount *mount);

@@ -102,6 +102,19 @@ sys.stdout.buffer.write(header + struct.pack("<IIIIIIII", 1, 0, base, base, size
 	assert_nothing_left
 }
 
+@test "what a policy denies of a volume is denied to the next container, too" {
+	mkdir -p volume/way/deep
+	echo secret | tee volume/way/deep/key volume/way/deep/x.pem >/dev/null
+	echo original >volume/way/deep/fixed
+	node_policy strict <<<'{ "filesystem": { "denyRead": ["/v/way/deep/key", "/v/way/*/*.pem"], "denyWrite": ["/v/way/deep/fixed"] } }'
+	local flags=(--rm --network none --annotation dev.fence.policy=strict --volume "$PWD/volume:/v")
+	capture podman run "${flags[@]}" busybox sh -c 'mv /v/way/deep /v/way/other; mv /v/way /v/other; echo text >/v/way/deep/new'
+	[ "$(cat volume/way/deep/new)" = text ]
+	capture podman run "${flags[@]}" busybox sh -c 'cat /v/*/*/key /v/*/*/*.pem; echo evil >/v/way/deep/fixed'
+	hasnt secret
+	[ "$(cat volume/way/deep/fixed)" = original ]
+}
+
 @test "exec in a fenced container: no more than it has itself, whatever the engine says" {
 	node_policy strict <<<'{ "capabilities": ["CAP_CHOWN"], "env": { "deny": ["CREDENTIAL"], "set": { "COLOUR": "green" } } }'
 	runs podman run --detach --name "$ID" --network none --annotation dev.fence.policy=strict --env CREDENTIAL=secret busybox \
