@@ -191,7 +191,8 @@ static int apply_inbound(
 	return 0;
 }
 
-/* A descriptor that was inherited is taken as it is: opened by name it would have to be permitted, and could be no socket. */
+/* A descriptor that was inherited is taken as it is: opened by name it would have to be permitted, and could be no socket. A link can be
+ * an earlier command's, to a file that a shell reads: what is logged is names of its choice. */
 static int open_log(const char *path, struct error *err)
 {
 	static const char inherited[] = "/proc/self/fd/";
@@ -201,8 +202,11 @@ static int open_log(const char *path, struct error *err)
 	if (strncmp(path, inherited, length) == 0)
 		fd = fcntl(atoi(path + length), F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	else
-		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
-	return fd < 0 ? error_set(err, errno, "cannot open the log %s", path) : fd;
+		fd = open(path,
+			O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600);
+	return fd < 0 ? error_set(err, errno, "cannot open the log %s%s", path,
+				errno == ELOOP ? ", a symbolic link: name where it leads" : "")
+		      : fd;
 }
 
 int settings_apply(

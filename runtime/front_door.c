@@ -16,6 +16,7 @@
 #include "spec/compile.h"
 #include "spec/policy_load.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -203,6 +204,18 @@ static int load_policy(struct front_door *door, struct error *err)
 	return policy_override(door->arena, door->policy, &overrides, err);
 }
 
+/* What is there can be kept from the command. The relay opens it by the same name, and says what is wrong with it. */
+static void make_log(const struct front_door *door)
+{
+	const char *path = door->policy->network->log, *home = door->invocation.home;
+
+	if (!path || door->invocation.exported || strncmp(path, "/proc/", strlen("/proc/")) == 0)
+		return;
+	if (path[0] == '~' && home)
+		path = arena_printf(door->arena, "%s%s", home, path + 1);
+	close_fd(open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600));
+}
+
 static int describe_invocation(struct front_door *door, struct error *err)
 {
 	struct invocation *invocation = &door->invocation;
@@ -245,6 +258,7 @@ static int understand(
 	if (choose_program(door, &words, err) < 0 || describe_invocation(door, err) < 0 ||
 		load_policy(door, err) < 0)
 		return -1;
+	make_log(door);
 	if (!command_permitted(door->arena, door->policy, &door->invocation.args, &why))
 		return error_set(err, 0, "the command %s", why);
 	return facts_gather(door->arena, door->policy, &door->invocation, &door->facts, err);

@@ -312,6 +312,16 @@ static int gather_policy(struct gatherer *gatherer, const struct policy *policy,
 	return 0;
 }
 
+/* The record is not the command's to change. */
+static int keep_log(struct gatherer *gatherer, const struct policy *policy, struct error *err)
+{
+	const char *log = policy->network->log;
+
+	if (!log || path_is_within(log, "/proc"))
+		return 0;
+	return gather_rule(gatherer, log, LIST_DENIES, &gatherer->facts->final_deny_write, err);
+}
+
 /* The built-in lists: only what exists, and no word about what doesn't. */
 static void gather_builtin(
 	struct gatherer *gatherer, const char *const *paths, size_t count, struct path_facts *list)
@@ -422,7 +432,7 @@ int facts_gather(struct arena *arena, const struct policy *policy, const struct 
 	gather_place(&gatherer, invocation);
 	if (strcmp(facts->cwd.path, "/") == 0)
 		facts->cwd_is_too_wide = true;
-	if (gather_policy(&gatherer, policy, err) < 0)
+	if (gather_policy(&gatherer, policy, err) < 0 || keep_log(&gatherer, policy, err) < 0)
 		return -1;
 	if (deny_read->set && !deny_read->value && !strict) {
 		if (gather_root(&gatherer, invocation->exported, err) < 0)

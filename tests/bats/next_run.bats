@@ -227,3 +227,28 @@ os.rename("certs", "certs", src_dir_fd=top)'
 		runs fenced touch "$HOME/.ssh/known_hosts"
 	done
 }
+
+@test "the log of the network is neither the command's to change, nor a link of an earlier one's" {
+	host_namespace
+	start_web 203.0.113.7 80
+	for who in $EVERYONE; do
+		become "$who"
+		echo original >"$HOME/.bashrc"
+		ln -s "$HOME/.bashrc" linked.log
+		give . "$HOME"
+		policy
+		exits 125 fence --policy "$POLICY" --allow 203.0.113.7 --net-log linked.log -- true
+		has linked.log
+		[ "$(cat "$HOME/.bashrc")" = original ]
+		for turn in new old; do
+			runs fence --policy "$POLICY" --allow 203.0.113.7 --net-log net.log -- sh -c '
+				curl -sS --max-time 10 http://203.0.113.7/; for change in "echo evil >net.log" "rm -f net.log" "mv net.log x"; do
+					sh -c "$change" && echo changed; done; true'
+			has 'the page'
+			hasnt changed
+		done
+		[ "$(grep -c '"tcp".*203.0.113.7' net.log)" -eq 2 ]
+		! grep -q evil net.log
+	done
+	assert_nothing_left
+}
