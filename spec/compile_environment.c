@@ -53,9 +53,22 @@ static bool listed(const struct string_list *list, const char *name)
 	return matches_any(list->items, list->count, name);
 }
 
+/* "scheme://user:password@host" */
+static bool holds_password(const char *value)
+{
+	const char *authority = strstr(value, "://"), *end;
+
+	if (!authority)
+		return false;
+	authority += strlen("://");
+	end = authority + strcspn(authority, "/?# ");
+	end = memrchr(authority, '@', (size_t)(end - authority));
+	return end && memchr(authority, ':', (size_t)(end - authority));
+}
+
 enum verdict { PASS, DROP, DROP_CREDENTIAL };
 
-static enum verdict judge(const struct compilation *compilation, const char *name)
+static enum verdict judge(const struct compilation *compilation, const char *name, const char *value)
 {
 	const struct policy_environment *environment = compilation->policy->environment;
 
@@ -68,7 +81,7 @@ static enum verdict judge(const struct compilation *compilation, const char *nam
 	/* A bundle is a file that others may read: nothing of the caller's that isn't asked for. */
 	if (environment->pass.items || compilation->invocation->exported)
 		return MATCHES(base, name) ? PASS : DROP;
-	return MATCHES(credentials, name) ? DROP_CREDENTIAL : PASS;
+	return MATCHES(credentials, name) || holds_password(value) ? DROP_CREDENTIAL : PASS;
 }
 
 static void set_variable(struct arena *arena, struct string_list *env, const char *name, const char *value)
@@ -107,7 +120,7 @@ static void pass_variables(const struct compilation *compilation)
 
 		if (!env->items[i][length] || !length)
 			continue;
-		verdict = judge(compilation, name);
+		verdict = judge(compilation, name, env->items[i] + length + 1);
 		dropped += verdict == DROP_CREDENTIAL;
 		if (verdict == PASS)
 			PUSH(compilation->arena, &compilation->config->process->env, env->items[i]);

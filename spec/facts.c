@@ -80,6 +80,20 @@ static const char *const system_secrets[] = {
 	"/etc/NetworkManager/system-connections",
 	"/etc/kubernetes",
 	"/etc/rancher",
+	"/etc/letsencrypt",
+	"/etc/pki/tls/private",
+	"/etc/apt/auth.conf",
+	"/etc/docker/key.json",
+	"/etc/ipsec.secrets",
+	"/etc/ipsec.d/private",
+	"/etc/swanctl",
+	"/etc/openvpn",
+	"/etc/ppp/chap-secrets",
+	"/etc/ppp/pap-secrets",
+	"/etc/wpa_supplicant",
+	"/etc/netplan",
+	"/etc/sssd",
+	"/etc/security/opasswd",
 };
 
 static const char *absolute(const struct gatherer *gatherer, const char *rule)

@@ -23,6 +23,21 @@ snapshot() {
 protected_files='.gitconfig .gitmodules .bashrc .bash_profile .zshrc .zprofile .profile .ripgreprc .mcp.json
 	.git/hooks/pre-commit .git/config .vscode/settings.json .idea/workspace.xml .claude/commands/x.md .claude/agents/x.md'
 
+# bats test_tags=root
+@test "keys and passwords of the system that root could read are not there" {
+	host_namespace
+	private_etc
+	local file
+	for file in letsencrypt/archive/x/privkey.pem pki/tls/private/x.key apt/auth.conf ipsec.secrets security/opasswd wpa_supplicant/x.conf; do
+		host_file "/etc/$file" <<<hush
+	done
+	runs fence -- sh -c 'cat /etc/letsencrypt/*/*/* /etc/pki/tls/private/* /etc/apt/auth.conf /etc/ipsec.secrets /etc/security/opasswd /etc/wpa_supplicant/*; true'
+	hasnt hush
+	policy '{ "filesystem": { "allowRead": ["/etc/letsencrypt"] } }'
+	runs fenced sh -c 'cat /etc/letsencrypt/*/*/*'
+	is hush
+}
+
 @test "a private key in the home directory is not there" {
 	for who in $EVERYONE; do
 		become "$who"

@@ -565,9 +565,12 @@ commands() {
 @test "the environment: credentials stay out, a list lets pass what it names" {
 	export SOME_TOKEN=t0ken AWS_PROFILE=prod PLAIN=plain LD_PRELOAD_X=1 HTTP_PROXY=http://user:password@192.0.2.1 LC_TIME=C OTHER=other
 	policy '{}'
-	SECRET_KEY_BASE=t0ken SMTP_PASS=t0ken STRIPE_KEY=t0ken GITLAB_PAT=t0ken CI_JOB_JWT=t0ken SSHPASS=t0ken SENTRY_DSN=t0ken runs fenced env
+	SECRET_KEY_BASE=t0ken SMTP_PASS=t0ken STRIPE_KEY=t0ken GITLAB_PAT=t0ken CI_JOB_JWT=t0ken SSHPASS=t0ken SENTRY_DSN=t0ken \
+		REDIS_URL=redis://:t0ken@192.0.2.1:6379/0 PAGE=https://example.com/a:b@c runs fenced env
 	has PLAIN=plain
+	has PAGE=https
 	hasnt t0ken
+	hasnt password
 	hasnt AWS_PROFILE
 	policy '{ "env": { "pass": ["SOME_TOKEN", "PL*"], "deny": ["PLUS"], "set": { "NEW": "a value" } } }'
 	PLUS=1 runs fenced env
