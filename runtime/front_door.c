@@ -264,10 +264,15 @@ static int understand(
 	return facts_gather(door->arena, door->policy, &door->invocation, &door->facts, err);
 }
 
+/* As messages are: without control characters, since names of files can be an earlier command's. */
 static void tell_notes(const struct front_door *door)
 {
-	for (size_t i = 0; i < door->compiled.notes.count; i++)
-		fprintf(stderr, "fence: %s\n", door->compiled.notes.items[i]);
+	struct error note;
+
+	for (size_t i = 0; i < door->compiled.notes.count; i++) {
+		error_set(&note, 0, "%s", door->compiled.notes.items[i]);
+		fprintf(stderr, "fence: %s\n", note.message);
+	}
 }
 
 /* All but config.json: the fd of its directory, or -1. */

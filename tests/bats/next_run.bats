@@ -248,7 +248,23 @@ os.rename("certs", "certs", src_dir_fd=top)'
 			hasnt changed
 		done
 		[ "$(grep -c '"tcp".*203.0.113.7' net.log)" -eq 2 ]
-		! grep -q evil net.log
+		! grep evil net.log || return 1
 	done
 	assert_nothing_left
+}
+
+@test "a file's name says nothing to the terminal by fence's messages" {
+	become root
+	policy '{ "filesystem": { "allowWrite": ["."], "allowRead": ["link*"], "denyRead": ["dir*/**/x"] } }'
+	ln -s /etc $'link\e]0;title\a'
+	runs fence --debug --policy "$POLICY" -- true
+	has 'is not followed'
+	! grep -q $'[\e\a]' <<<"$output" || complain 'control characters'
+	mkdir $'dir\e]0;title\a'
+	for name in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		cd -P dir* && mkdir "dir$(printf %0200d 0)"
+	done
+	cd "$WORK"
+	exits 125 fenced true
+	! grep -q $'[\e\a]' <<<"$output" || complain 'control characters'
 }
