@@ -76,7 +76,7 @@ static const struct object_type ssh_type = STRICT(struct policy_ssh, ssh_fields)
 static const struct field environment_fields[] = {
 	FIELD(struct policy_environment, pass, "pass", STRING_LIST, .check = check_variable_pattern),
 	FIELD(struct policy_environment, deny, "deny", STRING_LIST, .check = check_variable_pattern),
-	FIELD(struct policy_environment, set, "set", STRING_MAP),
+	FIELD(struct policy_environment, set, "set", STRING_MAP, .check_key = check_variable),
 };
 const struct object_type policy_environment_type = STRICT(struct policy_environment, environment_fields);
 

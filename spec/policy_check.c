@@ -365,9 +365,12 @@ const char *check_exec_policy(const char *value)
 
 /* Environment */
 
+const char *check_variable(const char *value)
+{
+	return *value && !strchr(value, '=') ? NULL : "is no variable's name";
+}
+
 const char *check_variable_pattern(const char *value)
 {
-	if (!*value || strchr(value, '='))
-		return "is no variable's name; write NAME, or a pattern such as LC_*";
-	return NULL;
+	return check_variable(value) ? "is no variable's name; write NAME, or a pattern such as LC_*" : NULL;
 }

@@ -20,5 +20,6 @@ const char *check_allowed_system_call(const char *value);
 const char *check_memory(const char *value);
 const char *check_cpus(const char *value);
 const char *check_exec_policy(const char *value);
+const char *check_variable(const char *value);
 const char *check_variable_pattern(const char *value);
 const char *check_not_empty(const char *value);

@@ -98,8 +98,9 @@ struct field {
 	/* STRING, STRING_LIST elements: a check of one value; NULL if good, else the rest of a sentence that begins
 	 * with the value, e.g. "is not an absolute path". */
 	const char *(*check)(const char *value);
-	bool nonempty;	/* STRING: not ""; lists: at least one element */
-	bool has_range; /* numbers: minimum … maximum */
+	const char *(*check_key)(const char *key); /* STRING_MAP: the same of the keys */
+	bool nonempty;				   /* STRING: not ""; lists: at least one element */
+	bool has_range;				   /* numbers: minimum … maximum */
 	int64_t minimum, maximum;
 };
 

@@ -218,6 +218,7 @@ static int read_list(struct reader *reader, const struct field *field, const str
 static int read_string_map(struct reader *reader, const struct field *field, const struct json *value,
 	const struct json_place *place, struct string_map *map)
 {
+	const char *complaint;
 	size_t i;
 
 	if (want_type(reader, value, place, JSON_OBJECT) < 0)
@@ -231,6 +232,9 @@ static int read_string_map(struct reader *reader, const struct field *field, con
 
 		if (!*member->key)
 			return FAIL(reader, member->value, place, "a key is empty; name it or leave it out");
+		complaint = field->check_key ? field->check_key(member->key) : NULL;
+		if (complaint)
+			return FAIL(reader, member->value, &item, "\"%.300s\" %s", member->key, complaint);
 		pair->key = member->key;
 		if (read_string(reader, field, member->value, &item, &pair->value) < 0)
 			return -1;
