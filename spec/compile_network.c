@@ -26,13 +26,17 @@ static bool reaches_localhost(const struct policy_network *network)
 
 static bool names_loopback(const char *rule)
 {
-	static const char *const beginnings[] = { "localhost", "127.", "::1", "[::1]" };
+	static const char *const beginnings[] = { "127.", "::1", "[::1]" };
+	static const char name[] = "localhost";
 	const char *scheme = strstr(rule, "://");
+	size_t length = strlen(name);
 
 	if (scheme)
 		rule = scheme + strlen("://");
+	if (strncasecmp(rule, name, length) == 0 && (!rule[length] || rule[length] == ':'))
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++)
-		if (strncasecmp(rule, beginnings[i], strlen(beginnings[i])) == 0)
+		if (strncmp(rule, beginnings[i], strlen(beginnings[i])) == 0)
 			return true;
 	return false;
 }

@@ -74,6 +74,17 @@ own_mounts() {
 	! grep -q word "$BUNDLE/config.json"
 }
 
+@test "a rule for the host's loopback opens it, one for a name that only begins like it does not" {
+	for rule in localhost tcp://LOCALHOST:80 127.0.0.1 '[::1]:80'; do
+		policy "{ \"network\": { \"allowedDomains\": [\"$rule\"] } }"
+		spec --policy "$POLICY"
+		jq -e .allowLocalOutbound "$BUNDLE/network.json"
+	done
+	policy '{ "network": { "allowedDomains": ["localhost.example.com", "localhosts.example.com:80", "0.0.0.0/0"] } }'
+	spec --policy "$POLICY"
+	jq -e '.allowLocalOutbound | not' "$BUNDLE/network.json"
+}
+
 @test "each built-in policy compiles to a valid config, and its network to what the relay reads" {
 	for name in default default-deny workspace-write git-readonly local-dev-server npm-install pip-install agent-api-only code code-relaxed; do
 		spec --policy "$name"
