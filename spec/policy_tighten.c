@@ -60,7 +60,30 @@ static struct egress_parts split(const char *rule)
 	return parts;
 }
 
-/* "*" covers names; not addresses, which the relay may refuse until they are named. */
+static bool covers_host(const struct egress_parts *wide, const struct egress_parts *narrow);
+
+/* What "*" does not mean, to the relay either (netns/egress.c): addresses, of which it refuses some until they are named, and names
+ * that are each host's own, or its cloud's. */
+static bool must_be_named(const struct egress_parts *rule)
+{
+	static const char below[] = ".localhost";
+	static const char *const names[] = { "localhost", "localhost.localdomain", "localhost4.localdomain4",
+		"localhost6.localdomain6", "metadata.google.internal", "metadata.goog",
+		"instance-data.ec2.internal" };
+	size_t tail = strlen(below);
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct egress_parts name = { .host = names[i], .host_length = strlen(names[i]) };
+
+		if (covers_host(rule, &name))
+			return true;
+	}
+	return (rule->host_length > tail &&
+		       strncasecmp(rule->host + rule->host_length - tail, below, tail) == 0) ||
+	       memchr(rule->host, ':', rule->host_length) ||
+	       strspn(rule->host, "0123456789./") >= rule->host_length;
+}
+
 static bool covers_host(const struct egress_parts *wide, const struct egress_parts *narrow)
 {
 	size_t suffix;
@@ -69,9 +92,7 @@ static bool covers_host(const struct egress_parts *wide, const struct egress_par
 		strncasecmp(wide->host, narrow->host, wide->host_length) == 0)
 		return true;
 	if (wide->host_length == 1 && *wide->host == '*')
-		return strncasecmp(narrow->host, "localhost", narrow->host_length) != 0 &&
-		       !memchr(narrow->host, ':', narrow->host_length) &&
-		       strspn(narrow->host, "0123456789./") < narrow->host_length;
+		return !must_be_named(narrow);
 	if (wide->host_length < 3 || wide->host[0] != '*' || wide->host[1] != '.')
 		return false;
 	suffix = wide->host_length - 1; /* ".example.com" */

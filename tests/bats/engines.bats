@@ -213,6 +213,16 @@ sys.stdout.buffer.write(header + struct.pack("<IIIIIIII", 1, 0, base, base, size
 	hasnt hush
 }
 
+@test "under a floor that lets all names through, an annotation's policy cannot name those that \"*\" does not mean" {
+	start_proxy 1080
+	local proxy='"proxyUrl": "socks5h://127.0.0.1:1080"'
+	host_file /etc/fence/fence.json <<<"{ \"network\": { $proxy, \"allowedDomains\": [\"*\"] } }"
+	node_policy loose <<<"{ \"network\": { $proxy, \"allowedDomains\": [\"www.example.com\", \"metadata.google.internal\", \"*.ec2.internal\", \"db.example.internal\"] } }"
+	capture podman run --rm --annotation dev.fence.policy=loose busybox sh -c '
+		for name in db.example.internal metadata.google.internal instance-data.ec2.internal; do nslookup "$name" | grep Address | tail -n 1; done'
+	is $'Address: fd66:656e:6365::c612:100\nAddress:\t198.18.0.2:53\nAddress:\t198.18.0.2:53' # the resolver's own: no answer
+}
+
 @test "under the node's floor, too: a name's connections are for its server, and a named policy's log is written" {
 	start_web 203.0.113.7 80
 	start_dns 5353 www.example.com 203.0.113.7
