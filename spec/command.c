@@ -112,12 +112,19 @@ static bool is_assignment(const char *word)
 	return name && word[name] == '=';
 }
 
-static const char *join_words(struct arena *arena, const struct string_list *words, size_t first)
+const char *join_words(struct arena *arena, const struct string_list *words, size_t first)
 {
-	const char *line = "";
+	size_t length = 1;
+	char *line, *end;
 
 	for (size_t i = first; i < words->count; i++)
-		line = arena_printf(arena, "%s%s%s", line, i > first ? " " : "", words->items[i]);
+		length += strlen(words->items[i]) + 1;
+	line = end = arena_alloc(arena, length);
+	for (size_t i = first; i < words->count; i++) {
+		if (i > first)
+			*end++ = ' ';
+		end = stpcpy(end, words->items[i]);
+	}
 	return line;
 }
 
@@ -161,14 +168,6 @@ static bool inspect_wrapped(struct inspection *inspection, const struct string_l
 
 		if (strcmp(wrappers[i].name, program) != 0)
 			continue;
-		/* env -S "git push" */
-		for (at = first + 1; strcmp(program, "env") == 0 && at < words->count; at++)
-			if (strncmp(words->items[at], "-S", 2) == 0 ||
-				strncmp(words->items[at], "--split-string", 14) == 0)
-				return inspect_line(
-					inspection, arena_printf(inspection->arena, "env %s",
-							    join_words(inspection->arena, words, at) +
-								    (words->items[at][2] ? 2 : 3)));
 		at = skip_options(words, first + 1, wrappers[i].with_value) + wrappers[i].skip;
 		while (at < words->count && is_assignment(words->items[at]))
 			at++;
@@ -177,10 +176,56 @@ static bool inspect_wrapped(struct inspection *inspection, const struct string_l
 	return true;
 }
 
+/* env -S "git push", --split-string="git push": the text, or NULL. */
+static const char *split_string(const char *word)
+{
+	static const char option[] = "--split-string";
+	size_t length = strlen(option);
+
+	if (strncmp(word, option, length) == 0)
+		return word + length + (word[length] == '=');
+	if (word[0] != '-' || word[1] == '-')
+		return NULL;
+	word += strcspn(word, "uCSa");
+	return *word == 'S' ? word + 1 : NULL;
+}
+
+static bool inspect_env(struct inspection *inspection, const struct string_list *words, size_t first)
+{
+	for (size_t at = first + 1; at < words->count; at++) {
+		const char *text = split_string(words->items[at]);
+
+		if (text)
+			return inspect_line(
+				inspection, arena_printf(inspection->arena, "env %s %s", text,
+						    join_words(inspection->arena, words, at + 1)));
+	}
+	return inspect_wrapped(inspection, words, first);
+}
+
+static bool inspect_eval(struct inspection *inspection, const struct string_list *words, size_t first)
+{
+	return inspect_line(inspection, join_words(inspection->arena, words, first + 1));
+}
+
+static bool inspect_program(struct inspection *inspection, const struct string_list *words, size_t first)
+{
+	static const struct {
+		const char *name;
+		bool (*inspect)(struct inspection *inspection, const struct string_list *words, size_t first);
+	} programs[] = { { "env", inspect_env }, { "eval", inspect_eval }, { "find", inspect_find } };
+	const char *program = base_name(words->items[first]);
+
+	for (size_t i = 0; i < ARRAY_SIZE(programs); i++)
+		if (strcmp(programs[i].name, program) == 0)
+			return programs[i].inspect(inspection, words, first);
+	return IS_ONE_OF(shells, program) ? inspect_shell(inspection, words, first)
+					  : inspect_wrapped(inspection, words, first);
+}
+
 bool inspect_words(struct inspection *inspection, const struct string_list *words, size_t first)
 {
-	const char *program;
-	bool permitted = true;
+	bool permitted;
 
 	while (first < words->count && is_assignment(words->items[first]))
 		first++;
@@ -190,17 +235,8 @@ bool inspect_words(struct inspection *inspection, const struct string_list *word
 		inspection->why = "is nested deeper than can be looked at";
 		return false;
 	}
-	program = base_name(words->items[first]);
-	if (denied_by_commands(inspection, words, first) || !inspect_ssh(inspection, words, first))
-		permitted = false;
-	else if (strcmp(program, "eval") == 0)
-		permitted = inspect_line(inspection, join_words(inspection->arena, words, first + 1));
-	else if (strcmp(program, "find") == 0)
-		permitted = inspect_find(inspection, words, first);
-	else if (IS_ONE_OF(shells, program))
-		permitted = inspect_shell(inspection, words, first);
-	else
-		permitted = inspect_wrapped(inspection, words, first);
+	permitted = !denied_by_commands(inspection, words, first) && inspect_ssh(inspection, words, first) &&
+		    inspect_program(inspection, words, first);
 	inspection->depth--;
 	return permitted;
 }

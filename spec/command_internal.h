@@ -13,6 +13,7 @@ struct inspection {
 
 /* The words of a simple command from `first` on. */
 bool inspect_words(struct inspection *inspection, const struct string_list *words, size_t first);
+const char *join_words(struct arena *arena, const struct string_list *words, size_t first);
 bool inspect_line(struct inspection *inspection, const char *line);
 
 /* command_match.c: the rule ("git push") that covers these words, or NULL. */

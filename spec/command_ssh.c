@@ -147,7 +147,6 @@ static bool inspect_remote(struct inspection *inspection, const char *line)
 
 static bool inspect_ssh_words(struct inspection *inspection, const struct string_list *words, size_t first)
 {
-	const char *line = "";
 	size_t at;
 	bool host_seen = false;
 
@@ -166,9 +165,7 @@ static bool inspect_ssh_words(struct inspection *inspection, const struct string
 			return false;
 		host_seen = true;
 	}
-	for (; at < words->count; at++)
-		line = arena_printf(inspection->arena, "%s%s ", line, words->items[at]);
-	return !*line || inspect_remote(inspection, line);
+	return at == words->count || inspect_remote(inspection, join_words(inspection->arena, words, at));
 }
 
 /* rsync -e PROGRAM; "ssh" is what it would run anyway. */

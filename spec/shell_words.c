@@ -323,11 +323,10 @@ static void dollar(struct parser *parser, bool in_quotes)
 	}
 }
 
-static void double_quoted(struct parser *parser)
+/* As between double quotes, up to `end`; 0: to the end of the text. */
+static void quoted_text(struct parser *parser, char end)
 {
-	parser->in_word = parser->quoted = true;
-	parser->p++;
-	while (*parser->p && *parser->p != '"') {
+	while (*parser->p && *parser->p != end) {
 		if (*parser->p == '\\' && parser->p[1] && strchr("$`\"\\\n", parser->p[1])) {
 			if (parser->p[1] != '\n')
 				add_char(parser, parser->p[1]);
@@ -341,6 +340,13 @@ static void double_quoted(struct parser *parser)
 			add_char(parser, *parser->p++);
 		}
 	}
+}
+
+static void double_quoted(struct parser *parser)
+{
+	parser->in_word = parser->quoted = true;
+	parser->p++;
+	quoted_text(parser, '"');
 	if (*parser->p)
 		parser->p++;
 }
@@ -418,10 +424,10 @@ static void take_documents(struct parser *parser)
 		if (strpbrk(body, "$`")) {
 			struct parser inner = *parser;
 
-			inner.p = arena_printf(parser->arena, "\"%s\"", body);
+			inner.p = body;
 			inner.command = (struct shell_command){ 0 };
 			inner.delimiters.count = 0;
-			double_quoted(&inner);
+			quoted_text(&inner, '\0');
 		}
 	}
 	parser->delimiters.items = NULL;
