@@ -14,7 +14,6 @@
 #include "netns/ready.h"
 #include "spec/cleanup.h"
 
-#include <stddef.h>
 #include <string.h>
 
 enum {
@@ -314,7 +313,7 @@ static void take_answer(struct dial *dial, int answer)
 
 static void line_ready(struct watch *watch, uint32_t events)
 {
-	struct dial *dial = (struct dial *)((char *)watch - offsetof(struct dial, line.watch));
+	struct dial *dial = container_of(watch, struct dial, line.watch);
 
 	if (!dial->failed)
 		take_answer(dial, line_continue(&dial->line, dial->dialer->config, events));
@@ -421,7 +420,7 @@ static void try_next(struct dial *dial)
 
 static void timer_fired(struct timer *timer)
 {
-	struct dial *dial = (struct dial *)((char *)timer - offsetof(struct dial, timer));
+	struct dial *dial = container_of(timer, struct dial, timer);
 
 	if (dial->failed)
 		finish_without(dial, dial->error_number);

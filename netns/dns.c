@@ -373,7 +373,7 @@ static void finish_lookup(struct dns_lookup *lookup)
 
 static void lookup_fired(struct timer *timer)
 {
-	finish_lookup((struct dns_lookup *)((char *)timer - offsetof(struct dns_lookup, timer)));
+	finish_lookup(container_of(timer, struct dns_lookup, timer));
 }
 
 static void take_half(struct half *half, const uint8_t *reply, size_t length)

@@ -172,7 +172,7 @@ static void reply_arrived(void *data, const uint8_t *reply, size_t length)
 
 static void stream_ready(struct watch *watch, uint32_t events)
 {
-	struct stream *stream = (struct stream *)((char *)watch - offsetof(struct stream, watch));
+	struct stream *stream = container_of(watch, struct stream, watch);
 	ssize_t received;
 
 	if (events & (EPOLLERR | EPOLLHUP)) { /* the flow is gone, both ways */
@@ -191,7 +191,7 @@ static void stream_ready(struct watch *watch, uint32_t events)
 
 static void idle_fired(struct timer *timer)
 {
-	close_stream((struct stream *)((char *)timer - offsetof(struct stream, idle)));
+	close_stream(container_of(timer, struct stream, idle));
 }
 
 static struct stream *new_stream(struct dns_streams *streams, int fd)

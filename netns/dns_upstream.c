@@ -199,9 +199,9 @@ static void rest_if_idle(struct dns_upstream *upstream)
 
 static void idle_fired(struct timer *timer)
 {
-	struct channel *channel = (struct channel *)((char *)timer - offsetof(struct channel, idle));
+	struct channel *channel = container_of(timer, struct channel, idle);
 
-	drop_connection((struct dns_upstream *)((char *)channel - offsetof(struct dns_upstream, channel)));
+	drop_connection(container_of(channel, struct dns_upstream, channel));
 }
 
 /* One whole answer; whose it is, its identifier and question tell. */
@@ -256,9 +256,8 @@ static bool connected(int fd)
 
 static void channel_ready(struct watch *watch, uint32_t events)
 {
-	struct channel *channel = (struct channel *)((char *)watch - offsetof(struct channel, watch));
-	struct dns_upstream *upstream =
-		(struct dns_upstream *)((char *)channel - offsetof(struct dns_upstream, channel));
+	struct channel *channel = container_of(watch, struct channel, watch);
+	struct dns_upstream *upstream = container_of(channel, struct dns_upstream, channel);
 	ssize_t received;
 
 	if (channel->connecting) {
@@ -393,8 +392,7 @@ static void stop_udp(struct dns_upstream_query *query)
 
 static void timer_fired(struct timer *timer)
 {
-	struct dns_upstream_query *query =
-		(struct dns_upstream_query *)((char *)timer - offsetof(struct dns_upstream_query, timer));
+	struct dns_upstream_query *query = container_of(timer, struct dns_upstream_query, timer);
 
 	if (query->tcp)
 		tcp_time_over(query);
@@ -406,8 +404,7 @@ static void timer_fired(struct timer *timer)
 
 static void udp_ready(struct watch *watch, uint32_t events)
 {
-	struct dns_upstream_query *query =
-		(struct dns_upstream_query *)((char *)watch - offsetof(struct dns_upstream_query, udp));
+	struct dns_upstream_query *query = container_of(watch, struct dns_upstream_query, udp);
 	uint8_t reply[4096];
 	ssize_t received = recv(watch->fd, reply, sizeof(reply), MSG_TRUNC);
 	bool cut = received > (ssize_t)sizeof(reply);

@@ -3,7 +3,6 @@
 
 #include "spec/cleanup.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -32,8 +31,7 @@ static void refuse(struct first_words *first, const char *why, const char *serve
 
 static void time_is_over(struct timer *timer)
 {
-	struct first_words *first =
-		(struct first_words *)((char *)timer - offsetof(struct first_words, timer));
+	struct first_words *first = container_of(timer, struct first_words, timer);
 
 	refuse(first, "no server's name in 10 seconds", NULL);
 	first->late(first->data);

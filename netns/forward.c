@@ -21,7 +21,7 @@ struct arrival {
 
 static void inner_ready(struct watch *watch, uint32_t events)
 {
-	struct forwards *forwards = (struct forwards *)((char *)watch - offsetof(struct forwards, inner));
+	struct forwards *forwards = container_of(watch, struct forwards, inner);
 	struct wish *wish;
 
 	(void)events;
@@ -101,7 +101,7 @@ static void try_ipv6(struct arrival *arrival)
 
 static void inside_ready(struct watch *watch, uint32_t events)
 {
-	struct arrival *arrival = (struct arrival *)((char *)watch - offsetof(struct arrival, inside));
+	struct arrival *arrival = container_of(watch, struct arrival, inside);
 	struct forwards *forwards = arrival->port->forwards;
 	int error_number = 0;
 	socklen_t length = sizeof(error_number);

@@ -3,7 +3,6 @@
 #include "netns/forward_flow.h"
 #include "spec/cleanup.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -75,7 +74,7 @@ static void try_other_family(struct udp_peer *peer)
 
 static void inside_ready(struct watch *watch, uint32_t events)
 {
-	struct udp_peer *peer = (struct udp_peer *)((char *)watch - offsetof(struct udp_peer, inside));
+	struct udp_peer *peer = container_of(watch, struct udp_peer, inside);
 	struct sockaddr_storage address;
 	socklen_t length = endpoint_to_sockaddr(&peer->outside, &address);
 
@@ -118,7 +117,7 @@ static void granted(struct wish *wish, int fd)
 
 static void idle(struct timer *timer)
 {
-	struct udp_peer *peer = (struct udp_peer *)((char *)timer - offsetof(struct udp_peer, timer));
+	struct udp_peer *peer = container_of(timer, struct udp_peer, timer);
 	struct loop *loop = peer->port->forwards->loop;
 
 	if (peer->active + IDLE > loop_now(loop))

@@ -7,7 +7,6 @@
 #include "spec/cleanup.h"
 
 #include <netinet/tcp.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -202,7 +201,7 @@ static void client_ready(struct watch *watch, uint32_t events)
 
 static void too_slow(struct timer *timer)
 {
-	client_end((struct client *)((char *)timer - offsetof(struct client, timer)));
+	client_end(container_of(timer, struct client, timer));
 }
 
 static void client_new(struct listener *listener, int fd)

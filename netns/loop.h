@@ -5,6 +5,7 @@
 #include "spec/error.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -23,6 +24,9 @@ struct timer {
 	void (*fire)(struct timer *timer);
 	int index; /* the loop's; 0 when not set */
 };
+
+/* The owner of a watch or a timer. */
+#define container_of(embedded, type, member) ((type *)((char *)(embedded)-offsetof(type, member)))
 
 struct loop *loop_new(struct error *err);
 void loop_free(struct loop *loop);

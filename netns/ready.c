@@ -3,7 +3,6 @@
 
 #include "spec/cleanup.h"
 
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 
@@ -67,7 +66,7 @@ static bool is_on_its_way(int result)
 
 static void spare_ready(struct watch *watch, uint32_t events)
 {
-	struct spare *spare = (struct spare *)((char *)watch - offsetof(struct spare, line.watch));
+	struct spare *spare = container_of(watch, struct spare, line.watch);
 	const struct relay_config *config = spare->reserve->ready->config;
 
 	if (!is_on_its_way(line_continue(&spare->line, config, events)) ||
@@ -122,7 +121,7 @@ static void set_timer(struct reserve *reserve)
 /* Those that nobody has used were too many. */
 static void timer_fired(struct timer *timer)
 {
-	struct reserve *reserve = (struct reserve *)((char *)timer - offsetof(struct reserve, timer));
+	struct reserve *reserve = container_of(timer, struct reserve, timer);
 	struct ready *ready = reserve->ready;
 
 	while (reserve->first && reserve->first->until <= loop_now(ready->loop)) {

@@ -19,7 +19,6 @@
 #include "spec/cleanup.h"
 
 #include <signal.h>
-#include <stddef.h>
 #include <sys/resource.h>
 
 enum {
@@ -98,7 +97,7 @@ static void flush_flows(void *data)
 
 static void drain(struct timer *timer)
 {
-	struct relay *relay = (struct relay *)((char *)timer - offsetof(struct relay, drain));
+	struct relay *relay = container_of(timer, struct relay, drain);
 
 	if (!residents_are_gone(relay->residents))
 		return;

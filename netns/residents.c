@@ -6,7 +6,6 @@
 #include "spec/cleanup.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -63,7 +62,7 @@ static void remove_resident(struct resident *resident)
 
 static void init_ended(struct watch *watch, uint32_t events)
 {
-	struct resident *resident = (struct resident *)((char *)watch - offsetof(struct resident, init));
+	struct resident *resident = container_of(watch, struct resident, init);
 	struct residents *residents = resident->residents;
 
 	(void)events;
@@ -114,7 +113,7 @@ static void dismiss(struct visitor *visitor)
 
 static void patience_ended(struct timer *timer)
 {
-	dismiss((struct visitor *)((char *)timer - offsetof(struct visitor, patience)));
+	dismiss(container_of(timer, struct visitor, patience));
 }
 
 /* The descriptor that comes along with a newcomer, or -1: somebody asks, with a byte. False: nothing came, or something else. */
@@ -179,7 +178,7 @@ static void admit(struct visitor *visitor, const struct control_newcomer *newcom
 
 static void visitor_spoke(struct watch *watch, uint32_t events)
 {
-	struct visitor *visitor = (struct visitor *)((char *)watch - offsetof(struct visitor, socket));
+	struct visitor *visitor = container_of(watch, struct visitor, socket);
 	struct control_newcomer newcomer = { 0 };
 	int pidfd;
 

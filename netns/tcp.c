@@ -6,7 +6,6 @@
 #include "netns/icmp.h"
 #include "spec/cleanup.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
@@ -391,7 +390,7 @@ static void probe_or_give_up(struct tcp_flow *flow)
 
 static void timer_fired(struct timer *timer)
 {
-	struct tcp_flow *flow = (struct tcp_flow *)((char *)timer - offsetof(struct tcp_flow, timer));
+	struct tcp_flow *flow = container_of(timer, struct tcp_flow, timer);
 
 	if (flow->state == TCP_SPLICED)
 		splice_continue(flow);

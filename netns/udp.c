@@ -6,7 +6,6 @@
 #include "netns/server_name.h"
 #include "spec/cleanup.h"
 
-#include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -114,7 +113,7 @@ void udp_tell(struct udp_flow *flow, int error_number)
 
 static void idle(struct timer *timer)
 {
-	struct udp_flow *flow = (struct udp_flow *)((char *)timer - offsetof(struct udp_flow, timer));
+	struct udp_flow *flow = container_of(timer, struct udp_flow, timer);
 	struct loop *loop = flow->carrier->udp->loop;
 	uint64_t due = flow->active + (flow->two_way ? IDLE_TWO_WAY : IDLE_ONE_WAY);
 

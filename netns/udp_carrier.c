@@ -10,7 +10,6 @@
 #include "spec/cleanup.h"
 
 #include <linux/errqueue.h>
-#include <stddef.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
@@ -291,7 +290,7 @@ static void send_held(struct udp_carrier *carrier)
 static void control_ready(struct watch *watch, uint32_t events)
 {
 	(void)events;
-	end_flows((struct udp_carrier *)((char *)watch - offsetof(struct udp_carrier, control)), 0);
+	end_flows(container_of(watch, struct udp_carrier, control), 0);
 }
 
 static void associated(void *data, int fd, int error_number, struct flow_record *record)
