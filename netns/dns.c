@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 enum {
 	QUERIES_MAX = 512, /* under way at once: 512 × (DNS_QUERY_MAX + what a query needs) is about 1 MiB */
@@ -32,12 +33,12 @@ struct dns {
 	bool stand_ins;	 /* A and AAAA are answered with stand-ins */
 	bool must_exist; /* but only for names that have such addresses: without a proxy this can be known */
 	size_t query_count;
-	struct dns_query *queries;
-	struct dns_lookup *lookups;
+	LIST_HEAD(, dns_query) queries;
+	LIST_HEAD(, dns_lookup) lookups;
 };
 
 struct dns_query {
-	struct dns_query *next, **slot;
+	LIST_ENTRY(dns_query) link;
 	struct dns *dns;
 	struct dns_upstream_query *asked;
 	dns_reply *reply;
@@ -206,9 +207,7 @@ static void deliver(struct dns_query *query, const uint8_t *reply, size_t length
 
 void dns_cancel(struct dns_query *query)
 {
-	*query->slot = query->next;
-	if (query->next)
-		query->next->slot = query->slot;
+	LIST_REMOVE(query, link);
 	query->dns->query_count--;
 	if (query->asked)
 		dns_upstream_cancel(query->asked);
@@ -282,11 +281,7 @@ static struct dns_query *new_query(struct dns *dns, const uint8_t *message, size
 	query->dns = dns;
 	query->length = length;
 	memcpy(query->message, message, length);
-	query->next = dns->queries;
-	query->slot = &dns->queries;
-	if (query->next)
-		query->next->slot = &query->next;
-	dns->queries = query;
+	LIST_INSERT_HEAD(&dns->queries, query, link);
 	dns->query_count++;
 	return query;
 }
@@ -332,7 +327,7 @@ struct half {
 };
 
 struct dns_lookup {
-	struct dns_lookup *next, **slot;
+	LIST_ENTRY(dns_lookup) link;
 	struct dns *dns;
 	struct timer timer; /* when all is known already */
 	dns_resolved *done;
@@ -343,9 +338,7 @@ struct dns_lookup {
 
 void dns_lookup_cancel(struct dns_lookup *lookup)
 {
-	*lookup->slot = lookup->next;
-	if (lookup->next)
-		lookup->next->slot = lookup->slot;
+	LIST_REMOVE(lookup, link);
 	loop_cancel_timer(lookup->dns->loop, &lookup->timer);
 	for (size_t i = 0; i < ARRAY_SIZE(lookup->halves); i++) {
 		if (lookup->halves[i].asked)
@@ -437,11 +430,7 @@ struct dns_lookup *dns_resolve(struct dns *dns, const char *name, dns_resolved *
 	lookup->timer.fire = lookup_fired;
 	lookup->done = done;
 	lookup->data = data;
-	lookup->next = dns->lookups;
-	lookup->slot = &dns->lookups;
-	if (lookup->next)
-		lookup->next->slot = &lookup->next;
-	dns->lookups = lookup;
+	LIST_INSERT_HEAD(&dns->lookups, lookup, link);
 	if (is_below(name, "localhost")) {
 		resolve_localhost(lookup);
 	} else {
@@ -484,10 +473,10 @@ void dns_free(struct dns *dns)
 	if (!dns)
 		return;
 	dns_streams_free(dns->streams);
-	while (dns->queries)
-		dns_cancel(dns->queries);
-	while (dns->lookups)
-		dns_lookup_cancel(dns->lookups);
+	while (!LIST_EMPTY(&dns->queries))
+		dns_cancel(LIST_FIRST(&dns->queries));
+	while (!LIST_EMPTY(&dns->lookups))
+		dns_lookup_cancel(LIST_FIRST(&dns->lookups));
 	dns_upstream_free(dns->upstream);
 	dns_cache_free(dns->cache);
 	free(dns);

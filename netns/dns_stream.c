@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 enum {
@@ -23,7 +24,7 @@ struct stream_query {
 };
 
 struct stream {
-	struct stream *next, **slot;
+	LIST_ENTRY(stream) link;
 	struct dns_streams *streams;
 	struct watch watch;
 	struct timer idle;
@@ -40,7 +41,7 @@ struct stream {
 struct dns_streams {
 	struct loop *loop;
 	struct dns *dns;
-	struct stream *first;
+	LIST_HEAD(, stream) list;
 	size_t count;
 };
 
@@ -48,9 +49,7 @@ static void close_stream(struct stream *stream)
 {
 	struct loop *loop = stream->streams->loop;
 
-	*stream->slot = stream->next;
-	if (stream->next)
-		stream->next->slot = stream->slot;
+	LIST_REMOVE(stream, link);
 	stream->streams->count--;
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		if (stream->pending[i].query)
@@ -208,11 +207,7 @@ static struct stream *new_stream(struct dns_streams *streams, int fd)
 		return NULL;
 	}
 	loop_set_timer(streams->loop, &stream->idle, IDLE_MILLISECONDS);
-	stream->next = streams->first;
-	stream->slot = &streams->first;
-	if (stream->next)
-		stream->next->slot = &stream->next;
-	streams->first = stream;
+	LIST_INSERT_HEAD(&streams->list, stream, link);
 	streams->count++;
 	return stream;
 }
@@ -250,7 +245,7 @@ void dns_streams_free(struct dns_streams *streams)
 {
 	if (!streams)
 		return;
-	while (streams->first)
-		close_stream(streams->first);
+	while (!LIST_EMPTY(&streams->list))
+		close_stream(LIST_FIRST(&streams->list));
 	free(streams);
 }

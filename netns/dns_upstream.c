@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 
@@ -46,12 +47,12 @@ struct dns_upstream {
 	struct loop *loop;
 	struct dialer *dialer;
 	struct endpoint resolver;
-	struct dns_upstream_query *queries;
+	LIST_HEAD(, dns_upstream_query) queries;
 	struct channel channel;
 };
 
 struct dns_upstream_query {
-	struct dns_upstream_query *next, **slot; /* in the upstream's list */
+	LIST_ENTRY(dns_upstream_query) link;
 	struct dns_upstream *upstream;
 	struct watch udp; /* .fd is -1 without */
 	struct timer timer;
@@ -67,18 +68,11 @@ struct dns_upstream_query {
 
 static void open_channel(struct dns_upstream *upstream);
 
-static void unlink_query(struct dns_upstream_query *query)
-{
-	*query->slot = query->next;
-	if (query->next)
-		query->next->slot = query->slot;
-}
-
 void dns_upstream_cancel(struct dns_upstream_query *query)
 {
 	struct loop *loop = query->upstream->loop;
 
-	unlink_query(query);
+	LIST_REMOVE(query, link);
 	loop_cancel_timer(loop, &query->timer);
 	if (query->udp.fd >= 0) {
 		loop_remove(loop, &query->udp);
@@ -158,13 +152,13 @@ static void drop_connection(struct dns_upstream *upstream)
 /* The connection failed or ended: what was under way is tried once more, on the next server's. */
 static void channel_failed(struct dns_upstream *upstream)
 {
-	struct dns_upstream_query *query = upstream->queries, *next;
+	struct dns_upstream_query *query = LIST_FIRST(&upstream->queries), *next;
 	bool again = false;
 
 	drop_connection(upstream);
 	upstream->channel.server = (upstream->channel.server + 1) % ARRAY_SIZE(public_resolvers);
 	for (; query; query = next) {
-		next = query->next;
+		next = LIST_NEXT(query, link);
 		if (!query->tcp)
 			continue;
 		query->sent = false;
@@ -180,8 +174,11 @@ static void channel_failed(struct dns_upstream *upstream)
 
 static void send_waiting(struct dns_upstream *upstream)
 {
+	struct dns_upstream_query *query;
+
 	loop_cancel_timer(upstream->loop, &upstream->channel.idle);
-	for (struct dns_upstream_query *query = upstream->queries; query; query = query->next) {
+	LIST_FOREACH(query, &upstream->queries, link)
+	{
 		if (query->tcp && !query->sent)
 			query->sent = append_frame(&upstream->channel, query);
 	}
@@ -190,7 +187,10 @@ static void send_waiting(struct dns_upstream *upstream)
 
 static void rest_if_idle(struct dns_upstream *upstream)
 {
-	for (const struct dns_upstream_query *query = upstream->queries; query; query = query->next) {
+	const struct dns_upstream_query *query;
+
+	LIST_FOREACH(query, &upstream->queries, link)
+	{
 		if (query->tcp)
 			return;
 	}
@@ -207,7 +207,10 @@ static void idle_fired(struct timer *timer)
 /* One whole answer; whose it is, its identifier and question tell. */
 static void take_frame(struct dns_upstream *upstream, uint8_t *reply, size_t length)
 {
-	for (struct dns_upstream_query *query = upstream->queries; query; query = query->next) {
+	struct dns_upstream_query *query;
+
+	LIST_FOREACH(query, &upstream->queries, link)
+	{
 		if (query->tcp && query->sent &&
 			dns_is_reply_to(reply, length, query->message, &query->question)) {
 			finish(query, reply, length);
@@ -458,11 +461,7 @@ struct dns_upstream_query *dns_upstream_ask(struct dns_upstream *upstream, const
 	memcpy(made->message, query, length);
 	if (getrandom(&id, sizeof(id), 0) == sizeof(id))
 		dns_set_id(made->message, id);
-	made->next = upstream->queries;
-	made->slot = &upstream->queries;
-	if (made->next)
-		made->next->slot = &made->next;
-	upstream->queries = made;
+	LIST_INSERT_HEAD(&upstream->queries, made, link);
 	if (!upstream->resolver.family)
 		start_tcp(made);
 	else if (!start_udp(made))
@@ -489,8 +488,8 @@ void dns_upstream_free(struct dns_upstream *upstream)
 {
 	if (!upstream)
 		return;
-	while (upstream->queries)
-		dns_upstream_cancel(upstream->queries);
+	while (!LIST_EMPTY(&upstream->queries))
+		dns_upstream_cancel(LIST_FIRST(&upstream->queries));
 	drop_connection(upstream);
 	free(upstream);
 }

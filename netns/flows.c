@@ -9,8 +9,8 @@
 struct flows {
 	struct loop *loop;
 	struct log log;
-	struct flow_record *newest;
-	uint64_t full_until; /* said that there is no room; 0: never */
+	LIST_HEAD(, flow_record) records; /* the newest first */
+	uint64_t full_until;		  /* said that there is no room; 0: never */
 };
 
 struct flows *flows_new(struct loop *loop, int log_fd)
@@ -28,8 +28,8 @@ void flows_free(struct flows *flows)
 {
 	if (!flows)
 		return;
-	while (flows->newest)
-		flows_end(flows->newest);
+	while (!LIST_EMPTY(&flows->records))
+		flows_end(LIST_FIRST(&flows->records));
 	free(flows);
 }
 
@@ -48,11 +48,7 @@ struct flow_record *flows_begin(struct flows *flows, const struct flow_descripti
 	record->inbound = description->inbound;
 	record->begun = loop_now(flows->loop);
 	memcpy(record->name, name, size);
-	record->next = flows->newest;
-	record->slot = &flows->newest;
-	if (record->next)
-		record->next->slot = &record->next;
-	flows->newest = record;
+	LIST_INSERT_HEAD(&flows->records, record, link);
 	return record;
 }
 
@@ -78,9 +74,7 @@ void flows_forget(struct flow_record *record)
 {
 	if (!record)
 		return;
-	*record->slot = record->next;
-	if (record->next)
-		record->next->slot = record->slot;
+	LIST_REMOVE(record, link);
 	free(record->server_name);
 	free(record);
 }
@@ -138,16 +132,16 @@ void flows_query(struct flows *flows, const char *name, bool permitted, const ch
 
 size_t flows_describe(const struct flows *flows, char *text, size_t room)
 {
-	const struct flow_record *record = flows->newest;
+	const struct flow_record *record = LIST_FIRST(&flows->records);
 	size_t length = 0, left_out = 0;
 
 	/* Kept free for the line that says what was left out. */
-	for (; record && length + LOG_LINE_MAX * 2 <= room; record = record->next) {
+	for (; record && length + LOG_LINE_MAX * 2 <= room; record = LIST_NEXT(record, link)) {
 		struct log_entry entry = entry_of(record);
 
 		length += log_format(&entry, text + length);
 	}
-	for (; record; record = record->next)
+	for (; record; record = LIST_NEXT(record, link))
 		left_out++;
 	if (left_out && length + LOG_LINE_MAX <= room) {
 		struct log_entry entry = { .event = "more", .left_out = left_out };

@@ -9,6 +9,7 @@
 #include "netns/loop.h"
 
 #include <stddef.h>
+#include <sys/queue.h>
 
 struct flows;
 
@@ -22,7 +23,7 @@ struct flow_description {
 };
 
 struct flow_record {
-	struct flow_record *next, **slot;
+	LIST_ENTRY(flow_record) link;
 	struct flows *flows;
 	const char *protocol, *rule;
 	struct endpoint address;

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 #include <sys/socket.h>
 
 enum {
@@ -18,14 +19,14 @@ enum {
 };
 
 struct resident {
-	struct resident *next, **slot;
+	LIST_ENTRY(resident) link;
 	struct residents *residents;
 	struct watch init;
 };
 
 /* A hook that is about to say who else lives here, or somebody who asks what flows. */
 struct visitor {
-	struct visitor *next, **slot;
+	LIST_ENTRY(visitor) link;
 	struct residents *residents;
 	struct watch socket;
 	struct timer patience;
@@ -44,16 +45,14 @@ struct residents {
 	uid_t owner;
 	residents_gone *gone;
 	void *data;
-	struct resident *first;
-	struct visitor *visitors;
+	LIST_HEAD(, resident) list;
+	LIST_HEAD(, visitor) visitors;
 	size_t count, visitor_count;
 };
 
 static void remove_resident(struct resident *resident)
 {
-	*resident->slot = resident->next;
-	if (resident->next)
-		resident->next->slot = resident->slot;
+	LIST_REMOVE(resident, link);
 	resident->residents->count--;
 	loop_remove(resident->residents->loop, &resident->init);
 	close_fd(resident->init.fd);
@@ -67,7 +66,7 @@ static void init_ended(struct watch *watch, uint32_t events)
 
 	(void)events;
 	remove_resident(resident);
-	if (!residents->first)
+	if (LIST_EMPTY(&residents->list))
 		residents->gone(residents->data);
 }
 
@@ -87,11 +86,7 @@ static int add_resident(struct residents *residents, int pidfd, struct error *er
 		free(resident);
 		return -1;
 	}
-	resident->next = residents->first;
-	resident->slot = &residents->first;
-	if (resident->next)
-		resident->next->slot = &resident->next;
-	residents->first = resident;
+	LIST_INSERT_HEAD(&residents->list, resident, link);
 	residents->count++;
 	return 0;
 }
@@ -100,9 +95,7 @@ static void dismiss(struct visitor *visitor)
 {
 	struct loop *loop = visitor->residents->loop;
 
-	*visitor->slot = visitor->next;
-	if (visitor->next)
-		visitor->next->slot = visitor->slot;
+	LIST_REMOVE(visitor, link);
 	visitor->residents->visitor_count--;
 	loop_cancel_timer(loop, &visitor->patience);
 	loop_remove(loop, &visitor->socket);
@@ -209,11 +202,7 @@ static void greet(struct residents *residents, int fd)
 	visitor->residents = residents;
 	visitor->patience.fire = patience_ended;
 	visitor->socket = (struct watch){ .fd = fd, .ready = visitor_spoke };
-	visitor->next = residents->visitors;
-	visitor->slot = &residents->visitors;
-	if (visitor->next)
-		visitor->next->slot = &visitor->next;
-	residents->visitors = visitor;
+	LIST_INSERT_HEAD(&residents->visitors, visitor, link);
 	residents->visitor_count++;
 	loop_set_timer(residents->loop, &visitor->patience, VISIT_MILLISECONDS);
 	if (loop_add(residents->loop, &visitor->socket, EPOLLIN, NULL) < 0)
@@ -247,7 +236,7 @@ static int open_door(struct door *door, struct residents *residents, int fd, str
 
 bool residents_are_gone(const struct residents *residents)
 {
-	return !residents->first;
+	return LIST_EMPTY(&residents->list);
 }
 
 struct residents *residents_new(struct loop *loop, const struct relay_config *config, residents_gone *gone,
@@ -277,10 +266,10 @@ void residents_free(struct residents *residents)
 {
 	if (!residents)
 		return;
-	while (residents->visitors)
-		dismiss(residents->visitors);
-	while (residents->first)
-		remove_resident(residents->first);
+	while (!LIST_EMPTY(&residents->visitors))
+		dismiss(LIST_FIRST(&residents->visitors));
+	while (!LIST_EMPTY(&residents->list))
+		remove_resident(LIST_FIRST(&residents->list));
 	for (size_t i = 0; i < ARRAY_SIZE(residents->doors); i++)
 		loop_remove(residents->loop, &residents->doors[i].watch);
 	free(residents);

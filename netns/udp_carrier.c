@@ -49,19 +49,13 @@ static void carrier_free(struct udp_carrier *carrier)
 static void add_flow(struct udp_carrier *carrier, struct udp_flow *flow)
 {
 	flow->carrier = carrier;
-	flow->next_of_carrier = carrier->flows;
-	flow->carrier_slot = &carrier->flows;
-	if (carrier->flows)
-		carrier->flows->carrier_slot = &flow->next_of_carrier;
-	carrier->flows = flow;
+	LIST_INSERT_HEAD(&carrier->flows, flow, of_carrier);
 }
 
 void carrier_leave(struct udp_flow *flow)
 {
-	*flow->carrier_slot = flow->next_of_carrier;
-	if (flow->next_of_carrier)
-		flow->next_of_carrier->carrier_slot = flow->carrier_slot;
-	if (!flow->carrier->flows)
+	LIST_REMOVE(flow, of_carrier);
+	if (LIST_EMPTY(&flow->carrier->flows))
 		carrier_free(flow->carrier);
 }
 
@@ -69,9 +63,9 @@ void carrier_leave(struct udp_flow *flow)
 static void end_flows(struct udp_carrier *carrier, int error_number)
 {
 	for (bool last = false; !last;) {
-		struct udp_flow *flow = carrier->flows;
+		struct udp_flow *flow = LIST_FIRST(&carrier->flows);
 
-		last = !flow->next_of_carrier;
+		last = !LIST_NEXT(flow, of_carrier);
 		if (error_number)
 			udp_tell(flow, error_number);
 		udp_flow_free(flow);
@@ -80,7 +74,8 @@ static void end_flows(struct udp_carrier *carrier, int error_number)
 
 struct udp_flow *carrier_flow_of(struct udp_carrier *carrier, const struct endpoint *from)
 {
-	return carrier->for_name ? carrier->flows : udp_find(carrier->udp, &carrier->client, from);
+	return carrier->for_name ? LIST_FIRST(&carrier->flows)
+				 : udp_find(carrier->udp, &carrier->client, from);
 }
 
 struct udp_flow *carrier_unwrap(struct udp_carrier *carrier, uint8_t **bytes, size_t *length)
@@ -121,11 +116,13 @@ static void tell_too_big(
 	struct udp_carrier *carrier, const struct endpoint *to, uint32_t mtu, uint32_t *told_mtu)
 {
 	uint8_t header[RELAYED_HEADER_MAX];
+	struct udp_flow *flow;
 
 	if (mtu == *told_mtu)
 		return;
 	*told_mtu = mtu;
-	for (struct udp_flow *flow = carrier->flows; flow; flow = flow->next_of_carrier) {
+	LIST_FOREACH(flow, &carrier->flows, of_carrier)
+	{
 		struct endpoint address = { .family = to->family, .v6 = to->v6, .port = flow->server.port };
 
 		if (carrier->relay.family || carrier->for_name || endpoint_equal(&address, &flow->server))
@@ -278,8 +275,8 @@ static void send_held(struct udp_carrier *carrier)
 {
 	struct udp *udp = carrier->udp;
 
-	for (struct udp_flow *flow = carrier->flows, *next; flow; flow = next) {
-		next = flow->next_of_carrier;
+	for (struct udp_flow *flow = LIST_FIRST(&carrier->flows), *next; flow; flow = next) {
+		next = LIST_NEXT(flow, of_carrier);
 		if (flow->held)
 			send_held_of(flow);
 	}
@@ -335,7 +332,7 @@ static void resolved(void *data, const struct endpoint *addresses, size_t count,
 {
 	struct udp_carrier *carrier = data;
 	struct udp *udp = carrier->udp;
-	struct udp_flow *flow = carrier->flows;
+	struct udp_flow *flow = LIST_FIRST(&carrier->flows);
 	struct flow_description description = { .protocol = "udp",
 		.name = names_find(udp->names, &flow->server) };
 	int refused = error_number ? error_number : EHOSTUNREACH;

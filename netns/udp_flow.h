@@ -9,6 +9,8 @@
 #include "netns/hash.h"
 #include "netns/udp.h"
 
+#include <sys/queue.h>
+
 struct udp_flow;
 
 enum carrier_state { CARRIER_WAITING /* for the proxy or a name */, CARRIER_READY };
@@ -18,7 +20,7 @@ struct udp_carrier {
 	struct watch control; /* the association ends when this does; fd -1 without a proxy */
 	struct udp *udp;
 	struct udp_carrier *next_in_bucket;
-	struct udp_flow *flows;
+	LIST_HEAD(, udp_flow) flows;
 	struct endpoint client;
 	struct endpoint relay; /* where the proxy takes datagrams; family 0 without one */
 	struct endpoint
@@ -33,7 +35,7 @@ struct udp_carrier {
 struct udp_flow {
 	struct timer timer;
 	struct udp_flow *next_in_bucket;
-	struct udp_flow *next_of_carrier, **carrier_slot;
+	LIST_ENTRY(udp_flow) of_carrier;
 	struct udp_carrier *carrier;
 	struct flow_record *record; /* or NULL: no memory */
 	struct endpoint client, server;
