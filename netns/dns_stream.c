@@ -56,8 +56,7 @@ static void close_stream(struct stream *stream)
 			dns_cancel(stream->pending[i].query);
 	}
 	loop_cancel_timer(loop, &stream->idle);
-	loop_remove(loop, &stream->watch);
-	close_fd(stream->watch.fd);
+	loop_close(loop, &stream->watch);
 	free(stream->out);
 	free(stream);
 }

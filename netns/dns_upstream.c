@@ -3,11 +3,10 @@
  */
 #include "netns/dns_upstream.h"
 
+#include "netns/connect.h"
 #include "spec/cleanup.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -74,10 +73,7 @@ void dns_upstream_cancel(struct dns_upstream_query *query)
 
 	LIST_REMOVE(query, link);
 	loop_cancel_timer(loop, &query->timer);
-	if (query->udp.fd >= 0) {
-		loop_remove(loop, &query->udp);
-		close_fd(query->udp.fd);
-	}
+	loop_close(loop, &query->udp);
 	free(query);
 }
 
@@ -137,10 +133,7 @@ static void drop_connection(struct dns_upstream *upstream)
 	if (channel->dial)
 		dial_cancel(channel->dial);
 	channel->dial = NULL;
-	if (channel->watch.fd >= 0) {
-		loop_remove(upstream->loop, &channel->watch);
-		channel->watch.fd = close_fd(channel->watch.fd);
-	}
+	loop_close(upstream->loop, &channel->watch);
 	loop_cancel_timer(upstream->loop, &channel->idle);
 	free(channel->in);
 	free(channel->out);
@@ -240,9 +233,6 @@ static void take_frames(struct dns_upstream *upstream)
 
 static void channel_opened(struct dns_upstream *upstream)
 {
-	int on = 1;
-
-	setsockopt(upstream->channel.watch.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	upstream->channel.connecting = false;
 	upstream->channel.open = true;
 	upstream->channel.heard = loop_now(upstream->loop);
@@ -314,17 +304,6 @@ static void dialled(void *data, int fd, int error_number, struct flow_record *re
 		channel_opened(upstream);
 }
 
-static int connect_to(const struct endpoint *resolver, int type)
-{
-	struct sockaddr_storage address;
-	socklen_t length = endpoint_to_sockaddr(resolver, &address);
-	_cleanup_close_ int fd = socket(resolver->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	if (fd < 0 || (connect(fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS))
-		return -1;
-	return steal_fd(&fd);
-}
-
 /* Failing here is left to the queries' timers: this may run within dns_upstream_ask(). */
 static void open_channel(struct dns_upstream *upstream)
 {
@@ -344,7 +323,7 @@ static void open_channel(struct dns_upstream *upstream)
 		channel->dial = dial_start_trusted(upstream->dialer, &resolver, dialled, upstream);
 		return;
 	}
-	fd = connect_to(&upstream->resolver, SOCK_STREAM);
+	fd = connect_begin(&upstream->resolver);
 	channel->connecting = fd >= 0 && watch_channel(upstream, fd, EPOLLOUT);
 }
 
@@ -387,12 +366,6 @@ static void start_udp_attempt(struct dns_upstream_query *query)
 	loop_set_timer(query->upstream->loop, &query->timer, UDP_ATTEMPT_MILLISECONDS);
 }
 
-static void stop_udp(struct dns_upstream_query *query)
-{
-	loop_remove(query->upstream->loop, &query->udp);
-	query->udp.fd = close_fd(query->udp.fd);
-}
-
 static void timer_fired(struct timer *timer)
 {
 	struct dns_upstream_query *query = container_of(timer, struct dns_upstream_query, timer);
@@ -424,14 +397,24 @@ static void udp_ready(struct watch *watch, uint32_t events)
 		finish(query, reply, (size_t)received);
 		return;
 	}
-	stop_udp(query);
+	loop_close(query->upstream->loop, &query->udp);
 	start_tcp(query);
+}
+
+static int open_udp(const struct endpoint *resolver)
+{
+	struct sockaddr_storage address;
+	socklen_t length = endpoint_to_sockaddr(resolver, &address);
+	_cleanup_close_ int fd = socket(resolver->family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&address, length) < 0)
+		return -1;
+	return steal_fd(&fd);
 }
 
 static bool start_udp(struct dns_upstream_query *query)
 {
-	query->udp = (struct watch){ .fd = connect_to(&query->upstream->resolver, SOCK_DGRAM),
-		.ready = udp_ready };
+	query->udp = (struct watch){ .fd = open_udp(&query->upstream->resolver), .ready = udp_ready };
 	if (query->udp.fd < 0)
 		return false;
 	if (loop_add(query->upstream->loop, &query->udp, EPOLLIN, NULL) < 0) {

@@ -55,8 +55,7 @@ static void client_free(struct client *client)
 	struct loop *loop = client->listener->loop;
 
 	loop_cancel_timer(loop, &client->timer);
-	loop_remove(loop, &client->watch);
-	close_fd(client->watch.fd);
+	loop_close(loop, &client->watch);
 	if (client->dial)
 		dial_cancel(client->dial);
 	free(client);

@@ -98,8 +98,7 @@ static void dismiss(struct visitor *visitor)
 	LIST_REMOVE(visitor, link);
 	visitor->residents->visitor_count--;
 	loop_cancel_timer(loop, &visitor->patience);
-	loop_remove(loop, &visitor->socket);
-	close_fd(visitor->socket.fd);
+	loop_close(loop, &visitor->socket);
 	free(visitor->answer);
 	free(visitor);
 }

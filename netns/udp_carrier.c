@@ -35,10 +35,8 @@ static void carrier_free(struct udp_carrier *carrier)
 	while (*at != carrier)
 		at = &(*at)->next_in_bucket;
 	*at = carrier->next_in_bucket;
-	loop_remove(carrier->udp->loop, &carrier->socket);
-	loop_remove(carrier->udp->loop, &carrier->control);
-	close_fd(carrier->socket.fd);
-	close_fd(carrier->control.fd);
+	loop_close(carrier->udp->loop, &carrier->socket);
+	loop_close(carrier->udp->loop, &carrier->control);
 	if (carrier->dial)
 		dial_cancel(carrier->dial);
 	if (carrier->lookup)
@@ -353,8 +351,7 @@ static void resolved(void *data, const struct endpoint *addresses, size_t count,
 			return;
 		}
 		refused = errno;
-		loop_remove(udp->loop, &carrier->socket);
-		carrier->socket.fd = close_fd(carrier->socket.fd);
+		loop_close(udp->loop, &carrier->socket);
 	}
 	if (refused == EACCES) {
 		flows_forget(flow->record);
