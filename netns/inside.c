@@ -105,7 +105,6 @@ static int confine_other_links(struct netlink *netlink, unsigned int tun, bool i
 {
 	unsigned int links[OTHER_LINKS_MAX];
 	int count = netlink_other_links(netlink, tun, links, OTHER_LINKS_MAX, err);
-	size_t moved;
 
 	if (count == 0 && tun)
 		shorten_time_wait();
@@ -122,7 +121,7 @@ static int confine_other_links(struct netlink *netlink, unsigned int tun, bool i
 	if (netlink_rule_mark(netlink, AF_INET, REPLY_MARK, REPLY_MARK, err) < 0 ||
 		(ipv6 && netlink_rule_mark(netlink, AF_INET6, REPLY_MARK, REPLY_MARK, err) < 0))
 		return -1;
-	return netlink_routes_move(netlink, tun, REPLY_MARK, &moved, err);
+	return netlink_routes_move(netlink, tun, REPLY_MARK, err);
 }
 
 /* Only with offload: without it, cutting packets up costs more than splicing saves. */

@@ -385,66 +385,68 @@ static int move_routes(
 	return 0;
 }
 
-int netlink_routes_move(
-	struct netlink *netlink, unsigned int except, uint32_t table, size_t *moved, struct error *err)
+int netlink_routes_move(struct netlink *netlink, unsigned int except, uint32_t table, struct error *err)
 {
 	static const sa_family_t families[] = { AF_INET, AF_INET6 };
 	int result = 0;
 
-	*moved = 0;
 	for (size_t i = 0; i < ARRAY_SIZE(families) && result == 0; i++) {
 		struct route_list list = { .except = except };
 
 		result = list_routes(netlink, families[i], &list, err);
 		if (result == 0)
 			result = move_routes(netlink, &list, table, err);
-		*moved += list.count;
 		free_routes(&list);
 	}
 	return result;
 }
 
-int netlink_rule_mark(
-	struct netlink *netlink, sa_family_t family, uint32_t mark, uint32_t table, struct error *err)
+static void begin_rule(struct netlink *netlink, char *buffer, sa_family_t family, uint32_t table)
 {
-	char buffer[MESSAGE_MAX], what[64];
 	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
-	struct error refusal = { 0 };
-	struct fib_rule_hdr *rule;
+	struct fib_rule_hdr *rule =
+		begin(netlink, buffer, RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(*rule));
 
-	rule = begin(netlink, buffer, RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(*rule));
 	rule->family = (uint8_t)family;
 	rule->action = FR_ACT_TO_TBL;
 	mnl_attr_put_u32(message, FRA_PRIORITY, RULE_PRIORITY);
-	mnl_attr_put_u32(message, FRA_FWMARK, mark);
-	mnl_attr_put_u32(message, FRA_FWMASK, UINT32_MAX);
 	mnl_attr_put_u32(message, FRA_TABLE, table);
-	snprintf(what, sizeof(what), "add the %s routing rule for replies", family_name(family));
+}
+
+/* One that is there already is as good. */
+static int finish_rule(struct netlink *netlink, const char *buffer, sa_family_t family, const char *of_what,
+	struct error *err)
+{
+	struct error refusal = { 0 };
+	char what[64];
+
+	snprintf(what, sizeof(what), "add the %s routing rule for %s", family_name(family), of_what);
 	if (finish(netlink, buffer, what, &refusal) < 0 && refusal.number != EEXIST)
 		return *err = refusal, -1;
 	return 0;
 }
 
+int netlink_rule_mark(
+	struct netlink *netlink, sa_family_t family, uint32_t mark, uint32_t table, struct error *err)
+{
+	char buffer[MESSAGE_MAX];
+
+	begin_rule(netlink, buffer, family, table);
+	mnl_attr_put_u32((struct nlmsghdr *)buffer, FRA_FWMARK, mark);
+	mnl_attr_put_u32((struct nlmsghdr *)buffer, FRA_FWMASK, UINT32_MAX);
+	return finish_rule(netlink, buffer, family, "replies", err);
+}
+
 int netlink_rule_tcp(
 	struct netlink *netlink, sa_family_t family, unsigned int link, uint32_t table, struct error *err)
 {
-	char buffer[MESSAGE_MAX], what[64], name[IF_NAMESIZE] = "?";
-	struct nlmsghdr *message = (struct nlmsghdr *)buffer;
-	struct error refusal = { 0 };
-	struct fib_rule_hdr *rule;
+	char buffer[MESSAGE_MAX], name[IF_NAMESIZE] = "?";
 
 	if_indextoname(link, name);
-	rule = begin(netlink, buffer, RTM_NEWRULE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, sizeof(*rule));
-	rule->family = (uint8_t)family;
-	rule->action = FR_ACT_TO_TBL;
-	mnl_attr_put_u32(message, FRA_PRIORITY, RULE_PRIORITY);
-	mnl_attr_put_strz(message, FRA_IIFNAME, name);
-	mnl_attr_put_u8(message, FRA_IP_PROTO, IPPROTO_TCP); /* Linux 4.17 */
-	mnl_attr_put_u32(message, FRA_TABLE, table);
-	snprintf(what, sizeof(what), "add the %s routing rule for TCP", family_name(family));
-	if (finish(netlink, buffer, what, &refusal) < 0 && refusal.number != EEXIST)
-		return *err = refusal, -1;
-	return 0;
+	begin_rule(netlink, buffer, family, table);
+	mnl_attr_put_strz((struct nlmsghdr *)buffer, FRA_IIFNAME, name);
+	mnl_attr_put_u8((struct nlmsghdr *)buffer, FRA_IP_PROTO, IPPROTO_TCP); /* Linux 4.17 */
+	return finish_rule(netlink, buffer, family, "TCP", err);
 }
 
 int netlink_route_local(struct netlink *netlink, sa_family_t family, uint32_t table, struct error *err)

@@ -46,9 +46,8 @@ struct route_metrics {
 /* All of `family` goes out by `link`, from `source` unless the program says otherwise (family 0: the kernel's choice). */
 int netlink_route_default(struct netlink *netlink, sa_family_t family, unsigned int link,
 	const struct endpoint *source, const struct route_metrics *metrics, struct error *err);
-/* Moves every unicast route of the main table that leaves by another link than lo and `except` to `table`. *moved is how many. */
-int netlink_routes_move(
-	struct netlink *netlink, unsigned int except, uint32_t table, size_t *moved, struct error *err);
+/* Moves every unicast route of the main table that leaves by another link than lo and `except` to `table`. */
+int netlink_routes_move(struct netlink *netlink, unsigned int except, uint32_t table, struct error *err);
 /* Packets with `mark` are routed by `table`; the same rule again is no fault. */
 int netlink_rule_mark(
 	struct netlink *netlink, sa_family_t family, uint32_t mark, uint32_t table, struct error *err);
