@@ -141,6 +141,13 @@ bool socket_is_unix(int fd)
 	return domain == AF_UNIX;
 }
 
+void socket_reset_at_close(int fd)
+{
+	static const struct linger now = { .l_onoff = 1 };
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
 size_t endpoints_by_turns(struct endpoint *sorted, size_t max, const struct endpoint *endpoints, size_t count,
 	sa_family_t first)
 {

@@ -28,6 +28,7 @@ enum { ENDPOINT_TEXT_MAX = 64 };
 const char *endpoint_format(const struct endpoint *endpoint, char text[static ENDPOINT_TEXT_MAX]);
 
 bool socket_is_unix(int fd);
+void socket_reset_at_close(int fd); /* TCP: the peer gets a RST then, whatever is still in the queues */
 
 /* The families by turns, as RFC 8305 has it, at most `max`; how many is returned. */
 size_t endpoints_by_turns(struct endpoint *sorted, size_t max, const struct endpoint *endpoints, size_t count,

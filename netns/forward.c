@@ -76,14 +76,12 @@ struct flow_record *inbound_begin(const struct port *port, const char *protocol,
 /* Nobody serves inside: the one outside is told as plainly as can be, by a reset. */
 static void arrival_fail(struct arrival *arrival)
 {
-	static const struct linger now = { .l_onoff = 1 };
-
 	if (arrival->record)
 		arrival->record->error_number = ECONNREFUSED;
 	flows_end(arrival->record);
 	loop_remove(arrival->port->forwards->loop, &arrival->inside);
 	close_fd(arrival->inside.fd);
-	setsockopt(arrival->outside, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	socket_reset_at_close(arrival->outside);
 	close_fd(arrival->outside);
 	arrival->port->forwards->count--;
 	free(arrival);

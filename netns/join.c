@@ -42,13 +42,11 @@ static void stop_sending(struct join *join)
 
 static void join_end(struct join *join, bool reset)
 {
-	static const struct linger now = { .l_onoff = 1 };
-
 	for (int i = 0; i < 2; i++) {
 		struct watch *watch = &join->ends[i].watch;
 
 		if (reset)
-			setsockopt(watch->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+			socket_reset_at_close(watch->fd);
 		loop_remove(join->loop, watch);
 		close_fd(watch->fd);
 	}

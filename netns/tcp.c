@@ -164,10 +164,8 @@ void flow_close(struct tcp_flow *flow)
 
 void flow_abort(struct tcp_flow *flow)
 {
-	static const struct linger now = { .l_onoff = 1 };
-
 	if (flow->upstream.fd >= 0)
-		setsockopt(flow->upstream.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		socket_reset_at_close(flow->upstream.fd);
 	splice_end(flow, true);
 	flow_close(flow);
 }

@@ -53,9 +53,7 @@ void handover_begin(struct tcp_flow *flow)
 /* Somebody who came by another way than the relay's. */
 static void turn_away(int fd)
 {
-	static const struct linger now = { .l_onoff = 1 };
-
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	socket_reset_at_close(fd);
 	close_fd(fd);
 }
 

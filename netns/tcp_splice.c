@@ -216,13 +216,12 @@ int splice_start(struct tcp_flow *flow, int client)
 
 void splice_end(struct tcp_flow *flow, bool abort)
 {
-	static const struct linger now = { .l_onoff = 1 };
 	struct splice *splice = flow->splice;
 
 	if (!splice)
 		return;
 	if (abort)
-		setsockopt(splice->client.fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		socket_reset_at_close(splice->client.fd);
 	loop_close(tcp_loop(flow->tcp), &splice->client);
 	give_pipe(&splice->out);
 	give_pipe(&splice->in);

@@ -5,7 +5,7 @@
 
 #include "netns/tcp_flow.h"
 
-/* Joins flow->upstream.fd, which no loop watches yet, and `client`, which is taken. Ends by flow_close() or flow_abort(). */
+/* Joins flow->upstream, which is in the loop already, and `client`, which is taken. Ends by flow_close() or flow_abort(). */
 int splice_start(struct tcp_flow *flow, int client);
 /* For flow_close(): closes the client's end. `abort`: with a RST. */
 void splice_end(struct tcp_flow *flow, bool abort);
