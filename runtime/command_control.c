@@ -4,6 +4,7 @@
 #include "runtime/state.h"
 #include "spec/cleanup.h"
 
+#include <ctype.h>
 #include <regex.h>
 #include <signal.h>
 #include <string.h>
@@ -11,9 +12,30 @@
 
 static const char *const container_only[] = { "CONTAINER", NULL };
 
+/* RTMIN, RTMIN+N, RTMAX-N, RTMAX; -1 if it is none of them. */
+static int real_time_signal(const char *name)
+{
+	bool lowest = strncasecmp(name, "RTMIN", 5) == 0;
+	const char *rest = name + 5;
+	long offset;
+	char *end;
+
+	if (!lowest && strncasecmp(name, "RTMAX", 5) != 0)
+		return -1;
+	if (!*rest)
+		return lowest ? SIGRTMIN : SIGRTMAX;
+	if (*rest != (lowest ? '+' : '-') || !isdigit((unsigned char)rest[1]))
+		return -1;
+	offset = strtol(rest + 1, &end, 10);
+	if (*end || offset > SIGRTMAX - SIGRTMIN)
+		return -1;
+	return lowest ? SIGRTMIN + (int)offset : SIGRTMAX - (int)offset;
+}
+
 static int parse_signal(const char *word, struct error *err)
 {
 	const char *name = strncasecmp(word, "SIG", 3) == 0 ? word + 3 : word;
+	int real_time = real_time_signal(name);
 	char *end;
 	long number = strtol(word, &end, 10);
 
@@ -22,10 +44,8 @@ static int parse_signal(const char *word, struct error *err)
 	for (int signal = 1; signal < NSIG; signal++)
 		if (sigabbrev_np(signal) && strcasecmp(sigabbrev_np(signal), name) == 0)
 			return signal;
-	if (strncasecmp(name, "RTMIN+", 6) == 0 && SIGRTMIN + atoi(name + 6) <= SIGRTMAX)
-		return SIGRTMIN + atoi(name + 6);
-	if (strncasecmp(name, "RTMAX-", 6) == 0 && SIGRTMAX - atoi(name + 6) >= SIGRTMIN)
-		return SIGRTMAX - atoi(name + 6);
+	if (real_time >= 0)
+		return real_time;
 	return error_set(err, 0, "unknown signal \"%s\"", word);
 }
 
@@ -72,8 +92,9 @@ int command_kill(struct invocation_context *context)
 		OPTION(struct kill_options, regex, "regex", 'r', FLAG, NULL,
 			"to every container whose name matches"),
 	};
+	static const char *const words[] = { "CONTAINER", "[SIGNAL]", NULL };
 	struct string_list arguments;
-	int result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
+	int result = COMMAND_PARSE(context, table, &options, words, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
@@ -114,7 +135,7 @@ int command_delete(struct invocation_context *context)
 static int freeze(struct invocation_context *context, bool frozen)
 {
 	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
-	enum container_status wanted = frozen ? CONTAINER_RUNNING : CONTAINER_PAUSED, status;
+	enum container_status status;
 	struct string_list arguments;
 	struct cgroup *cgroup;
 	struct state *state;
@@ -129,7 +150,7 @@ static int freeze(struct invocation_context *context, bool frozen)
 		return -1;
 	status = state_status(&directory, state, cgroup);
 	/* What waits for `start` may be frozen too. */
-	if (status != wanted && !(frozen && status == CONTAINER_CREATED))
+	if (frozen ? status != CONTAINER_RUNNING && status != CONTAINER_CREATED : status != CONTAINER_PAUSED)
 		return error_set(&context->err, 0, "cannot %s a container that is %s", context->command->name,
 			container_status_name(status));
 	if (!cgroup)

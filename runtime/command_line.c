@@ -174,9 +174,13 @@ static void push_word(struct cursor *cursor, struct string_list *arguments, cons
 static int check_positionals(
 	const struct command_line *line, const struct string_list *arguments, struct error *err)
 {
-	for (size_t i = 0; line->positionals && line->positionals[i]; i++)
-		if (i >= arguments->count)
-			return error_set(err, 0, "%s is missing; see --help", line->positionals[i]);
+	size_t most = 0;
+
+	for (; line->positionals && line->positionals[most]; most++)
+		if (most >= arguments->count && line->positionals[most][0] != '[')
+			return error_set(err, 0, "%s is missing; see --help", line->positionals[most]);
+	if (line->positionals && !line->positional_before_rest && arguments->count > most)
+		return error_set(err, 0, "\"%s\" is one word too many; see --help", arguments->items[most]);
 	return 0;
 }
 

@@ -49,7 +49,9 @@ struct command_line {
 	/* Stop at the first word that is not an option, and leave the rest to a program ("exec ID ls -l"), after having
 	 * taken this many words; 0: options may stand anywhere. */
 	size_t positional_before_rest;
-	const char *const *positionals; /* what is required, by name, for messages: { "CONTAINER", NULL } */
+	/* The words by name, for messages: { "CONTAINER", "[SIGNAL]", NULL }, where the second may be left out. More are an
+	 * error, unless they are the rest. NULL: any words. */
+	const char *const *positionals;
 };
 
 /* argv[0] is not looked at. On return *arguments holds the words that are no options; *help is set by --help or -h, and

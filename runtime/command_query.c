@@ -129,10 +129,11 @@ int command_list(struct invocation_context *context)
 			.choices = formats),
 		OPTION(__typeof__(options), quiet, "quiet", 'q', FLAG, NULL, "only the ids"),
 	};
+	static const char *const no_words[] = { NULL };
 	struct string_list arguments, ids;
 	struct json *all = json_new_array(context->arena);
 	size_t length;
-	int result = COMMAND_PARSE(context, table, &options, NULL, 0, &arguments);
+	int result = COMMAND_PARSE(context, table, &options, no_words, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;

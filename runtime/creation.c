@@ -327,6 +327,7 @@ static void describe_init(struct creation *creation)
 		.handshake = init->handshake,
 		.can_set_groups = !creation->state.rootless.value || idmap_can_set_groups(getpid()),
 		.own_user_namespace = (creation->namespaces.create & CLONE_NEWUSER) != 0,
+		.makes_directory = true,
 		.reaper = reaper,
 		.has_oom_score = sets_oom_score(creation),
 		.preserve_fds = options->preserve_fds,

@@ -106,14 +106,15 @@ static int check_working_directory(const char *path, struct error *err)
 	return 0;
 }
 
-static int enter_working_directory(const char *path, struct error *err)
+static int enter_working_directory(const struct launch *launch, struct error *err)
 {
+	const char *path = launch->process->cwd;
 	int result;
 
 	if (!path || !*path)
 		path = "/";
 	result = chdir(path);
-	if (result < 0 && errno == ENOENT) {
+	if (result < 0 && errno == ENOENT && launch->makes_directory) {
 		if (make_directory(path, err) < 0)
 			return -1;
 		result = chdir(path);
@@ -199,7 +200,7 @@ int launch_settle(struct launch *launch, struct error *err)
 		return -1;
 	launch_give_streams(process->user);
 	/* Root may go, and make, where the user may not, and the user where root may not: on a network file system, or in FUSE. */
-	entered = enter_working_directory(process->cwd, err) == 0;
+	entered = enter_working_directory(launch, err) == 0;
 	if (!entered && err->number != EACCES)
 		return -1;
 	if (capabilities_drop_bounding(process->capabilities, err) < 0)
@@ -212,7 +213,7 @@ int launch_settle(struct launch *launch, struct error *err)
 		return -1;
 	if (capabilities_apply(process->capabilities, err) < 0)
 		return -1;
-	if (!entered && enter_working_directory(process->cwd, err) < 0)
+	if (!entered && enter_working_directory(launch, err) < 0)
 		return -1;
 	if (process->args.count &&
 		process_find_executable(process->args.items[0], &process->env, &launch->executable, err) < 0)

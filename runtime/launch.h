@@ -18,8 +18,9 @@ struct launch {
 	int handshake;			       /* for the seccomp listener and late errors; or -1 */
 	bool can_set_groups;
 	bool own_user_namespace; /* one that the runtime has just made */
-	bool reaper;		 /* the first process of a container with the annotation dev.fence.init */
-	bool has_oom_score;	 /* the runtime sets it */
+	bool makes_directory; /* process.cwd, where it is not there; a later process must not change the root */
+	bool reaper;	      /* the first process of a container with the annotation dev.fence.init */
+	bool has_oom_score;   /* the runtime sets it */
 	unsigned int preserve_fds, listen_fds;
 	int death_signal; /* when our parent dies; 0: none */
 	char *executable; /* set by settle() */

@@ -311,10 +311,11 @@ enum container_status state_status(
 		return CONTAINER_STOPPED;
 	if (state->restoring.value)
 		return CONTAINER_CREATING;
-	if (faccessat(directory->fd, STATE_START_FIFO, F_OK, 0) == 0)
-		return CONTAINER_CREATED;
+	/* Whatever it was before: it neither goes on nor dies until it is thawed. */
 	if (cgroup && cgroup_frozen(cgroup))
 		return CONTAINER_PAUSED;
+	if (faccessat(directory->fd, STATE_START_FIFO, F_OK, 0) == 0)
+		return CONTAINER_CREATED;
 	return CONTAINER_RUNNING;
 }
 

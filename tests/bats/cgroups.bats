@@ -298,6 +298,21 @@ is_stopped() {
 	assert_nothing_left
 }
 
+@test "also one that has not been started can be paused, resumed and deleted" {
+	command=(true)
+	create
+	fence --root "$STATE" pause "$ID"
+	runs fence --root "$STATE" state "$ID"
+	has '"paused"'
+	fails fence --root "$STATE" start "$ID"
+	runs fence --root "$STATE" resume "$ID"
+	runs fence --root "$STATE" state "$ID"
+	has '"created"'
+	fence --root "$STATE" pause "$ID"
+	runs timeout 20 "$FENCE" --root "$STATE" delete --force "$ID"
+	assert_nothing_left
+}
+
 @test "cgroups that the container made below its own go with it" {
 	create
 	fence --root "$STATE" start "$ID"

@@ -374,6 +374,37 @@ exec(sys.argv[2])' "$1" "$2"
 	assert_nothing_left
 }
 
+@test "a word too many is an error, not ignored" {
+	running
+	for words in "state $ID x" "kill $ID KILL x" "delete --force $ID x" "pause $ID x" "list x" "update --pids-limit 9 $ID x"; do
+		# shellcheck disable=SC2086 # words
+		fails oci $words
+		is 'fence: "x" is one word too many; see --help'
+	done
+	[ "$(oci state "$ID" | jq -r .status)" = running ]
+}
+
+@test "kill by the names of real-time signals" {
+	local signal
+	running
+	for signal in RTMIN SIGRTMIN+3 rtmax-1 SIGRTMAX; do
+		runs oci kill "$ID" "$signal" # pid 1 ignores what it does not handle
+	done
+	for signal in RTMIN-1 RTMIN+ RTMAX+1 RTMIN+99 RTMINUTE; do
+		fails oci kill "$ID" "$signal"
+		has 'unknown signal'
+	done
+}
+
+@test "exec enters a working directory, and makes none" {
+	running
+	fails oci exec --cwd /no/such "$ID" pwd
+	has 'process.cwd: /no/such: No such file or directory'
+	absent "$BUNDLE/rootfs/no"
+	runs oci exec --cwd /tmp "$ID" pwd
+	is /tmp
+}
+
 @test "--help of each command: its name, what it does, and how it is used" {
 	local command
 	for command in create start run exec state list ps kill delete pause resume update events spec features; do
