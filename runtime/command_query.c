@@ -1,8 +1,10 @@
 /* state, list, ps. */
 #include "runtime/command.h"
+#include "runtime/log.h"
 #include "runtime/state.h"
 #include "spec/cleanup.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,9 +109,12 @@ static void list_one(
 {
 	struct listed listed;
 
-	/* One that is just being made, or removed, is not listed. */
-	if (command_look_up(context, id, &listed) < 0)
+	if (command_look_up(context, id, &listed) < 0) {
+		/* One that is just being made, or removed, is no fault. */
+		if (context->err.number != ENOENT)
+			log_warning("%s is not listed: %s", id, context->err.message);
 		return;
+	}
 	if (quiet)
 		puts(id);
 	else if (format == FORMAT_JSON)

@@ -9,6 +9,7 @@
 #include "runtime/supervise.h"
 #include "spec/cleanup.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -298,10 +299,22 @@ int container_kill(
 }
 
 /* A create that was killed may have left no state, and then neither a process nor a cgroup; and half of a config, and then no
- * hook has run. What is there and cannot be read may name all of that. */
+ * hook has run. What is there and just now cannot be read may name all of that. */
 static bool was_not_written(const struct error *err)
 {
-	return err->number == 0 || err->number == ENOENT;
+	return err->number == 0 || err->number == ENOENT || err->number == EISDIR;
+}
+
+/* State is written whole: it was there, and nobody knows any more what it named. */
+static int delete_without_state(
+	struct arena *arena, const struct state_directory *directory, struct error *err)
+{
+	if (!was_not_written(err))
+		return -1;
+	if (err->number != ENOENT)
+		log_warning("%s is removed, but not what it may have left, processes and cgroups: %s",
+			directory->path, err->message);
+	return removal_run(arena, directory, NULL, NULL, NULL, err);
 }
 
 static int delete_by_force(
@@ -310,8 +323,7 @@ static int delete_by_force(
 	if (state_open(arena, root, id, &existing->directory, err) < 0)
 		return err->number == ENOENT ? 0 : -1;
 	if (state_load(arena, &existing->directory, &existing->state, err) < 0)
-		return was_not_written(err) ? removal_run(arena, &existing->directory, NULL, NULL, NULL, err)
-					    : -1;
+		return delete_without_state(arena, &existing->directory, err);
 	if (state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
 		return -1;
 	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);

@@ -221,12 +221,13 @@ static int read_tree(struct arena *arena, const struct state_directory *director
 int state_load(
 	struct arena *arena, const struct state_directory *directory, struct state **state, struct error *err)
 {
+	const char *name = arena_printf(arena, "%s/state.json", directory->path);
 	struct json *tree;
 
 	if (read_tree(arena, directory, "state.json", &tree, err) < 0)
 		return -1;
 	*state = arena_alloc(arena, sizeof(**state));
-	return table_read(arena, &state_type, tree, "state.json", "", *state, err);
+	return table_read(arena, &state_type, tree, name, "", *state, err);
 }
 
 int state_load_config(struct arena *arena, const struct state_directory *directory, const struct state *state,

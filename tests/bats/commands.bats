@@ -405,6 +405,35 @@ exec(sys.argv[2])' "$1" "$2"
 	is /tmp
 }
 
+@test "a damaged state: one line says so, list shows the others, delete --force removes it and says what it cannot" {
+	local damage pid
+	running
+	pid=$(pid_of)
+	for damage in 'truncate -s 50 state.json' ': >state.json' 'echo "{}" >state.json' 'rm state.json && mkdir state.json'; do
+		cp -a "$STATE/$ID" "$STATE/$ID-damaged"
+		(cd "$STATE/$ID-damaged" && eval "$damage")
+		for command in state ps delete 'kill --all' 'update --pids-limit 9'; do
+			# shellcheck disable=SC2086 # words
+			fails oci $command "$ID-damaged"
+			[[ ${#lines[@]} -eq 1 && $output == *"$STATE/$ID-damaged/state.json"* ]]
+		done
+		runs oci list --quiet
+		[ "${lines[1]}" = "$ID" ]
+		[[ ${lines[0]} == "fence: warning: $ID-damaged is not listed: "*state.json* ]]
+		runs oci delete --force "$ID-damaged"
+		has 'processes and cgroups'
+		absent "$STATE/$ID-damaged"
+	done
+	cp -a "$STATE/$ID" "$STATE/$ID-damaged"
+	sed -i 's/{/{"ofANewerFence": {"a": [1]},/' "$STATE/$ID-damaged/state.json"
+	runs oci state "$ID-damaged"
+	rm -r "$STATE/$ID-damaged"
+	[ "$(pid_of)" = "$pid" ]
+	rm "$STATE/$ID/config.json" && mkdir "$STATE/$ID/config.json"
+	runs oci delete --force "$ID"
+	assert_nothing_left
+}
+
 @test "--help of each command: its name, what it does, and how it is used" {
 	local command
 	for command in create start run exec state list ps kill delete pause resume update events spec features; do
