@@ -58,11 +58,16 @@ static int become_opaque(const struct init_context *context, bool hooks_are_done
 	return 0;
 }
 
+static bool is_given(const char *name)
+{
+	return name && *name;
+}
+
 static int set_host_names(const struct oci_config *config, struct error *err)
 {
-	if (config->hostname && sethostname(config->hostname, strlen(config->hostname)) < 0)
+	if (is_given(config->hostname) && sethostname(config->hostname, strlen(config->hostname)) < 0)
 		return error_set(err, errno, "cannot set hostname \"%s\"", config->hostname);
-	if (config->domainname && setdomainname(config->domainname, strlen(config->domainname)) < 0)
+	if (is_given(config->domainname) && setdomainname(config->domainname, strlen(config->domainname)) < 0)
 		return error_set(err, errno, "cannot set domainname \"%s\"", config->domainname);
 	return 0;
 }

@@ -50,8 +50,9 @@ static const struct field root_fields[] = {
 static const struct object_type root_type = OCI_TYPE(struct oci_root, root_fields);
 
 static const struct field user_fields[] = {
-	FIELD(struct oci_user, uid, "uid", UINT32),
-	FIELD(struct oci_user, gid, "gid", UINT32),
+	/* To the kernel the highest number means "leave it as it is", which is root. */
+	FIELD(struct oci_user, uid, "uid", UINT32, .has_range = true, .maximum = UINT32_MAX - 1),
+	FIELD(struct oci_user, gid, "gid", UINT32, .has_range = true, .maximum = UINT32_MAX - 1),
 	FIELD(struct oci_user, umask, "umask", UINT32),
 	FIELD(struct oci_user, additional_gids, "additionalGids", UINT32_LIST),
 	FIELD(struct oci_user, username, "username", STRING),

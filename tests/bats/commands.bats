@@ -310,6 +310,13 @@ exec(sys.argv[2])' "$1" "$2"
 	is $'PATH=/bin\nONE=3\nTWO=2\nHOME=/root'
 }
 
+@test "an empty hostname or domainname is as none at all: the host's stay" {
+	make_bundle '.hostname = "" | .domainname = ""'
+	bundle_args sed -n p /proc/sys/kernel/hostname /proc/sys/kernel/domainname
+	runs oci run --bundle "$BUNDLE" "$ID"
+	is "$(sed -n p /proc/sys/kernel/hostname /proc/sys/kernel/domainname)"
+}
+
 @test "exec --cap makes ambient what the container may inherit" {
 	running '.process.capabilities |= (.inheritable = ["CAP_KILL", "CAP_CHOWN"] | .bounding += ["CAP_CHOWN"])'
 	runs oci exec --user 1000 --cap CAP_CHOWN --cap CAP_SYSLOG "$ID" grep ^CapAmb /proc/self/status
