@@ -50,7 +50,7 @@ enum { ABI_REFER = 2, ABI_TRUNCATE = 3, ABI_NET = 4, ABI_IOCTL_DEV = 5, ABI_SCOP
 		LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_IOCTL_DEV)
 
 struct annotation {
-	struct string_list read, write, execute, scope;
+	struct string_list read, write, execute, scope, required;
 	struct optional_bool tcp, optional;
 };
 
@@ -59,6 +59,8 @@ static const struct named_value scopes[] = {
 	{ "signal", LANDLOCK_SCOPE_SIGNAL },
 	{ "abstract-unix-socket", LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET },
 };
+
+static const char *const required_names[] = { "execute", NULL };
 
 static const char *check_absolute(const char *path)
 {
@@ -72,6 +74,7 @@ static const struct field annotation_fields[] = {
 	FIELD(struct annotation, scope, "scope", STRING_LIST, .allowed = scope_names),
 	FIELD(struct annotation, tcp, "tcp", BOOLEAN),
 	FIELD(struct annotation, optional, "optional", BOOLEAN),
+	FIELD(struct annotation, required, "required", STRING_LIST, .allowed = required_names),
 };
 static const struct object_type annotation_type =
 	OBJECT_TYPE(struct annotation, annotation_fields, .strict = true);
@@ -85,6 +88,8 @@ int landlock_abi(void)
 
 static int needed_abi(const struct annotation *annotation)
 {
+	if (annotation->optional.value)
+		return annotation->required.count ? 1 : 0;
 	if (annotation->scope.count)
 		return ABI_SCOPE;
 	if (annotation->tcp.set && !annotation->tcp.value)
@@ -185,6 +190,9 @@ static int restrict_self(const struct annotation *annotation, int abi, struct er
 	return 0;
 }
 
+/* A policy decides whether less will do; but what limits execution has nothing else to stand on. */
+#define MEND "; say \"optional\", or in a policy \"landlock\": \"preferred\", to do"
+
 int landlock_apply(const char *text, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
@@ -197,16 +205,12 @@ int landlock_apply(const char *text, struct error *err)
 		table_read(arena, &annotation_type, tree, name, "", &annotation, err) < 0)
 		return -1;
 	needed = needed_abi(&annotation);
-	if (abi >= needed || (annotation.optional.value && abi > 0))
-		return restrict_self(&annotation, abi, err);
-	if (annotation.optional.value)
-		return 0;
+	if (abi >= needed)
+		return abi ? restrict_self(&annotation, abi, err) : 0;
 	if (abi == 0)
 		return error_set(err, 0,
 			"Landlock is required, but this kernel has none, or it is not in the lsm= list of "
-			"the kernel's "
-			"command line; say \"optional\" to do without");
-	return error_set(err, 0,
-		"Landlock ABI %d is required, but this kernel has %d; say \"optional\" to do with less",
-		needed, abi);
+			"the kernel's command line" MEND " without");
+	return error_set(
+		err, 0, "Landlock ABI %d is required, but this kernel has %d" MEND " with less", needed, abi);
 }

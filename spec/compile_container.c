@@ -177,8 +177,9 @@ static int limit_by_landlock(struct tightening *tightening)
 	struct arena *arena = tightening->arena;
 	struct json *rules = json_new_object(arena);
 	struct string_list write = { 0 }, execute = { 0 };
-	bool required = filesystem->allow_execute.items ||
-			(policy->landlock && strcmp(policy->landlock, "required") == 0);
+	/* Here it is no second wall, but the only one. */
+	bool all = filesystem->allow_write.items &&
+		   (!policy->landlock || strcmp(policy->landlock, "required") == 0);
 	size_t length;
 
 	if (!filesystem->allow_write.items && !filesystem->allow_execute.items)
@@ -188,7 +189,7 @@ static int limit_by_landlock(struct tightening *tightening)
 	if (add_rule(tightening, rules, "write", &filesystem->allow_write, &write) < 0 ||
 		add_rule(tightening, rules, "execute", &filesystem->allow_execute, &execute) < 0)
 		return -1;
-	json_add(arena, rules, "optional", json_new_boolean(arena, !required));
+	landlock_set_need(arena, rules, all, filesystem->allow_execute.items);
 	oci_annotate(
 		arena, tightening->config, ANNOTATION_LANDLOCK, json_format(arena, rules, false, &length));
 	return 0;

@@ -89,6 +89,8 @@ int compile_network(struct compilation *compilation, struct error *err);
 const char *compile_resolv_conf(void);
 
 /* For compile_container.c. */
+/* What must be had of a kernel's Landlock: all that the rules say, or at least the limits on execution. */
+void landlock_set_need(struct arena *arena, struct json *rules, bool all, bool execution);
 void tighten_seccomp(struct arena *arena, const struct policy *policy, struct oci_linux *linux);
 void tighten_environment(
 	struct arena *arena, const struct policy_environment *environment, struct oci_process *process);

@@ -56,6 +56,17 @@ static void put_helper_first(const struct compilation *compilation, const char *
 	compilation->config->process->args = args;
 }
 
+void landlock_set_need(struct arena *arena, struct json *rules, bool all, bool execution)
+{
+	struct json *required = json_new_array(arena);
+
+	json_add(arena, rules, "optional", json_new_boolean(arena, !all));
+	if (all || !execution)
+		return;
+	json_append(arena, required, json_new_string(arena, "execute"));
+	json_add(arena, rules, "required", required);
+}
+
 void compile_landlock(struct compilation *compilation, const struct string_list *readable,
 	const struct string_list *writable)
 {
@@ -77,8 +88,7 @@ void compile_landlock(struct compilation *compilation, const struct string_list 
 	json_append(arena, scope, json_new_string(arena, "signal"));
 	json_append(arena, scope, json_new_string(arena, "abstract-unix-socket"));
 	json_add(arena, rules, "scope", scope);
-	json_add(arena, rules, "optional",
-		json_new_boolean(arena, strcmp(need, "required") != 0 && !limits_execution));
+	landlock_set_need(arena, rules, strcmp(need, "required") == 0, limits_execution);
 	text = json_format(arena, rules, false, &length);
 	if (compilation->invocation->exported)
 		put_helper_first(compilation, text);

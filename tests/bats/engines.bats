@@ -157,7 +157,7 @@ sys.stdout.buffer.write(header + struct.pack("<IIIIIIII", 1, 0, base, base, size
 	tar -C "$TEST_DIR/image" --owner 0 --group 0 -c . | as_who "${PODMAN[@]}" import - programs:latest >/dev/null 2>&1
 	runs podman run --rm --network none programs memory
 	for policy in '"allowExecute": ["/bin"]' '"allowExecute": ["/bin"], "allowWrite": ["/volume"]'; do
-		node_policy programs <<<"{ \"filesystem\": { $policy } }"
+		node_policy programs <<<"{ \"landlock\": \"preferred\", \"filesystem\": { $policy } }"
 		runs podman run --detach --name "$ID" --network none --annotation dev.fence.policy=programs --volume "$PWD/bin:/volume" programs \
 			sh -c 'exec tail -f /dev/null'
 		exits 126 podman exec "$ID" /volume/echo executed
