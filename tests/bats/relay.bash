@@ -33,7 +33,7 @@ relay_by() {
 # Peers on the host, one for each way that a connection can go.
 start_peers() {
 	cat >"$TEST_DIR/peers.py" <<-'PY'
-		import hashlib, socket, struct, threading, time
+		import hashlib, os, socket, struct, threading, time
 		blob = bytes(range(256)) * 32768
 		def drain(c):
 		    data = b"".join(iter(lambda: c.recv(65536), b""))
@@ -42,7 +42,7 @@ start_peers() {
 		def send(c): c.sendall(blob)                         # sends, then ends
 		def reset(c): c.recv(1); c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 		def ends_first(c): c.shutdown(socket.SHUT_WR); print("ends_first", drain(c), flush=True)
-		def slow(c): time.sleep(1); digest(c)
+		def slow(c): time.sleep(int(os.environ["TIME_FACTOR"])); digest(c)
 		def echo(c):
 		    for data in iter(lambda: c.recv(65536), b""): c.sendall(data)
 		def notices_reset(c):
@@ -67,7 +67,7 @@ start_peers() {
 python() {
 	inside timeout "$((60 * TIME_FACTOR))" /usr/bin/python3 -c "
 import errno, hashlib, os, select, socket, struct, sys, threading, time
-blob = bytes(range(256)) * 32768
+blob = bytes(range(256)) * 32768; FACTOR = int(os.environ['TIME_FACTOR']) # of time, where machines are slow
 summary = str(len(blob)) + ' ' + hashlib.sha256(blob).hexdigest()
 def family(host): return socket.AF_INET6 if ':' in host else socket.AF_INET
 def connect(host, port):

@@ -56,7 +56,7 @@ mount 1 0 MS_SLAVE for the whole tree: mount_setattr would be another call for t
 mount_setattr 7 1 read-only paths and masks; fence itself
 move_mount 14 0 one for each mount, read-only path and mask
 mprotect 1 1 C library: relocated data
-newfstatat 19 13 is it a file or a directory (masks); are standard streams sockets or terminals; fstat of what is read
+newfstatat 20 13 is it a file or a directory (masks); are standard streams sockets or terminals; fstat of what is read
 open_tree 8 1 read-only paths, and the root itself
 openat 48+3*H 13+2*H state, config.json, cgroup files; those of the new cgroup must not be there
 openat2 20 0 each path inside the root, with RESOLVE_IN_ROOT
