@@ -116,8 +116,10 @@ int command_parse(struct invocation_context *context, const struct option *optio
 	if (command_line_parse(
 		    context->arena, &line, context->argc, context->argv, arguments, &help, &context->err) < 0)
 		return -1;
+	if (context->global->version)
+		command_print_version();
 	if (!help)
-		return 0;
+		return context->global->version;
 	printf("NAME:\n   fence %s - %s\n\nUSAGE:\n   fence %s %s\n%s", context->command->name,
 		context->command->summary, context->command->name, context->command->arguments,
 		count ? "\nOPTIONS:\n" : "");
@@ -133,13 +135,24 @@ static const struct command *find_command(const char *word)
 	return NULL;
 }
 
+/* "--root", or "--root=DIRECTORY". NULL: it is none of ours. */
+static const struct option *find_global_option(const char *word)
+{
+	size_t length = strcspn(word, "=");
+
+	for (size_t i = 0; strncmp(word, "--", 2) == 0 && i < global_option_count; i++)
+		if (strlen(global_options[i].name) == length - 2 &&
+			strncmp(word + 2, global_options[i].name, length - 2) == 0)
+			return &global_options[i];
+	return NULL;
+}
+
 /* The option takes the following word as its value. */
 static bool takes_next_word(const char *word)
 {
-	for (size_t i = 0; i < global_option_count; i++)
-		if (strcmp(word + 2, global_options[i].name) == 0)
-			return global_options[i].kind != OPTION_FLAG;
-	return false;
+	const struct option *option = find_global_option(word);
+
+	return option && option->kind != OPTION_FLAG && !strchr(word, '=');
 }
 
 /* The index of the command word, or 0: no command, or it belongs to the front door. */
@@ -193,7 +206,7 @@ static int run_command(struct arena *arena, int argc, char **argv, int word)
 	return context.failure;
 }
 
-/* `fence --version`, `fence --help`: no command, and nothing for the front door. */
+/* `fence --version`, `fence --root DIRECTORY --help`: no command, and nothing for the front door. */
 static bool is_about_us(int argc, char **argv, int *status)
 {
 	static const struct {
@@ -211,11 +224,15 @@ static bool is_about_us(int argc, char **argv, int *status)
 	*status = argc < 2;
 	if (argc < 2)
 		command_print_help();
-	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(words); i++)
-		if (strcmp(argv[1], words[i].word) == 0) {
-			words[i].print();
-			return true;
-		}
+	for (int word = 1; word < argc; word += takes_next_word(argv[word]) ? 2 : 1) {
+		for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+			if (strcmp(argv[word], words[i].word) == 0) {
+				words[i].print();
+				return true;
+			}
+		if (!find_global_option(argv[word]))
+			break;
+	}
 	return argc < 2;
 }
 

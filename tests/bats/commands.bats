@@ -441,6 +441,17 @@ exec(sys.argv[2])' "$1" "$2"
 	assert_nothing_left
 }
 
+@test "--version and --help behind other global options" {
+	runs oci --version
+	has 'fence version'
+	runs fence "--root=$STATE" --log-format json -v
+	has 'fence version'
+	runs oci list --version
+	has 'fence version'
+	runs oci --help
+	has 'Commands ('
+}
+
 @test "--help of each command: its name, what it does, and how it is used" {
 	local command
 	for command in create start run exec state list ps kill delete pause resume update events spec features; do
