@@ -74,19 +74,19 @@ int bundle_write_file(int directory_fd, const char *path, const char *content, s
 	size_t written = 0;
 
 	if (fd < 0)
-		return error_set(err, errno, "cannot create %s in the bundle", path);
+		return error_set(err, errno, "cannot create %s", path);
 	while (written < length) {
 		ssize_t n = write(fd, content + written, length - written);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return error_set(err, errno, "cannot write %s in the bundle", path);
+			return error_set(err, errno, "cannot write %s", path);
 		written += (size_t)n;
 	}
 	/* Not the mode of openat(): the caller's umask must not decide. */
 	if (mode != 0600 && fchmod(fd, mode) < 0)
-		return error_set(err, errno, "cannot set the mode of %s in the bundle", path);
+		return error_set(err, errno, "cannot set the mode of %s", path);
 	return 0;
 }
 
@@ -98,15 +98,15 @@ static int copy_file(
 	ssize_t n;
 
 	if (source < 0)
-		return error_set(err, errno, "cannot open %s, which the bundle is to have", source_path);
+		return error_set(err, errno, "cannot open %s", source_path);
 	fd = openat(directory_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return error_set(err, errno, "cannot create %s in the bundle", path);
+		return error_set(err, errno, "cannot create %s", path);
 	do
 		n = sendfile(fd, source, NULL, INT_MAX);
 	while (n > 0);
 	if (n < 0 || fchmod(fd, mode) < 0)
-		return error_set(err, errno, "cannot copy %s into the bundle", source_path);
+		return error_set(err, errno, "cannot copy %s", source_path);
 	return 0;
 }
 
@@ -115,12 +115,11 @@ static int write_entry(int bundle_fd, const struct bundle_entry *entry, struct e
 	switch (entry->kind) {
 	case BUNDLE_DIRECTORY:
 		if (mkdirat(bundle_fd, entry->path, entry->mode) < 0)
-			return error_set(
-				err, errno, "cannot make the directory %s in the bundle", entry->path);
+			return error_set(err, errno, "cannot make the directory %s", entry->path);
 		return 0;
 	case BUNDLE_SYMLINK:
 		if (symlinkat(entry->content, bundle_fd, entry->path) < 0)
-			return error_set(err, errno, "cannot make the link %s in the bundle", entry->path);
+			return error_set(err, errno, "cannot make the link %s", entry->path);
 		return 0;
 	case BUNDLE_COPY:
 		return copy_file(bundle_fd, entry->path, entry->content, entry->mode, err);
@@ -139,7 +138,7 @@ int bundle_write_entries(
 
 	for (i = 0; i < compiled->entries.count; i++)
 		if (write_entry(bundle_fd, &compiled->entries.items[i], err) < 0)
-			return -1;
+			return error_wrap(err, "the bundle");
 	if (!compiled->network)
 		return 0;
 	text = json_format(arena, network_file_write(arena, compiled->network), true, &length);

@@ -375,11 +375,11 @@ int pid_file_write(struct arena *arena, const char *path, pid_t pid, struct erro
 	/* Renamed: an engine that watches for the file must not find it empty. */
 	new_path = arena_printf(arena, "%s.%d", path, getpid());
 	length = snprintf(text, sizeof(text), "%d", pid);
-	if (bundle_write_file(AT_FDCWD, new_path, text, (size_t)length, 0644, err) < 0)
-		return error_wrap(err, "--pid-file");
-	if (rename(new_path, path) == 0)
-		return 0;
-	error_set(err, errno, "cannot write the pid file %s", path);
+	if (bundle_write_file(AT_FDCWD, new_path, text, (size_t)length, 0644, err) == 0) {
+		if (rename(new_path, path) == 0)
+			return 0;
+		error_set(err, errno, "cannot rename %s to %s", new_path, path);
+	}
 	unlink(new_path);
-	return -1;
+	return error_wrap(err, "--pid-file");
 }

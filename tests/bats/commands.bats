@@ -452,6 +452,19 @@ exec(sys.argv[2])' "$1" "$2"
 	has 'Commands ('
 }
 
+@test "--pid-file: what is wrong with it, and nothing is left" {
+	make_bundle
+	fails oci run --detach --bundle "$BUNDLE" --pid-file "$WORK/none/pid" "$ID"
+	has "--pid-file: cannot create $WORK/none/pid"
+	hasnt 'in the bundle'
+	mkdir "$WORK/directory"
+	give "$WORK"
+	fails oci run --detach --bundle "$BUNDLE" --pid-file "$WORK/directory" "$ID"
+	has 'Is a directory'
+	[ "$(ls "$WORK")" = directory ]
+	assert_nothing_left
+}
+
 @test "--help of each command: its name, what it does, and how it is used" {
 	local command
 	for command in create start run exec state list ps kill delete pause resume update events spec features; do
