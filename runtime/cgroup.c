@@ -6,7 +6,6 @@
 #include "runtime/cgroup_systemd.h"
 #include "runtime/clock.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
@@ -309,29 +308,17 @@ size_t cgroup_hierarchies(const struct cgroup *cgroup, const struct cgroup_hiera
 	return cgroup ? cgroup->count : 0;
 }
 
-/* Removes the directory `name` in `parent` with all below it. ENOENT is success. */
-static bool remove_tree(int parent, const char *name)
+static bool remove_one(int parent, const char *name, void *data)
 {
-	_cleanup_closedir_ DIR *stream = NULL;
-	struct dirent *entry;
-	int fd;
-
-	if (unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
-		return true;
-	if (errno != EBUSY)
-		return false;
-	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT;
-	stream = fdopendir(fd);
-	if (!stream) {
-		close_fd(fd);
-		return false;
-	}
-	while ((entry = readdir(stream)))
-		if (entry->d_type == DT_DIR && entry->d_name[0] != '.' && !remove_tree(fd, entry->d_name))
-			return false;
+	(void)data;
 	return unlinkat(parent, name, AT_REMOVEDIR) == 0 || errno == ENOENT;
+}
+
+/* Most have nothing below them. */
+static bool remove_tree(const char *path)
+{
+	return remove_one(AT_FDCWD, path, NULL) ||
+	       (errno == EBUSY && cgroup_visit_tree(path, remove_one, NULL));
 }
 
 enum { DESTROY_PATIENCE_MS = 10000 };
@@ -389,7 +376,7 @@ static int remove_all(struct cgroup *cgroup, const struct cgroup_directory **bus
 
 		if (directory->fault)
 			continue;
-		if (!remove_tree(AT_FDCWD, directory->path)) {
+		if (!remove_tree(directory->path)) {
 			fault = errno;
 			*busy = directory;
 		}

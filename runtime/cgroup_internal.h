@@ -43,6 +43,11 @@ bool cgroup_list_has(const char *list, const char *word);
 struct cgroup_directory *cgroup_controller(struct cgroup *cgroup, const char *controller);
 struct cgroup_directory *cgroup_v2_directory(struct cgroup *cgroup); /* or NULL */
 
+/* Calls `visit` with the directory and all below it, those inside first: an open directory, and the name in that. What disappears
+ * meanwhile is passed over. False with errno where that fails, or `visit` does. */
+typedef bool cgroup_visitor(int parent, const char *name, void *data);
+bool cgroup_visit_tree(const char *path, cgroup_visitor *visit, void *data);
+
 void cgroup_examine(struct cgroup *cgroup);
 
 /* Opens the directory if it isn't. False, with errno, where it is absent. */

@@ -4,56 +4,34 @@
  */
 #include "runtime/cgroup_internal.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
 
 struct pid_list {
+	struct arena *arena;
 	pid_t *items;
 	size_t count;
 };
 
-/* Adds those of one cgroup. 0 stands for a process that our pid namespace cannot see. */
-static int list_own(struct arena *arena, int directory, struct pid_list *list)
+/* 0 stands for a process that our pid namespace cannot see. */
+static bool list_one(int parent, const char *name, void *data)
 {
-	int fd = openat(directory, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	struct pid_list *list = data;
+	const char *path = arena_printf(list->arena, "%s/cgroup.procs", name);
+	int fd = openat(parent, path, O_RDONLY | O_CLOEXEC);
 	_cleanup_fclose_ FILE *file = fd < 0 ? NULL : fdopen(fd, "r");
 	pid_t pid;
 
 	if (!file) {
 		close_fd(fd);
-		return -1;
+		return errno == ENOENT || errno == ENODEV;
 	}
 	while (fscanf(file, "%d", &pid) == 1)
 		if (pid > 0)
-			*(pid_t *)arena_push(arena, &list->items, &list->count, sizeof(pid)) = pid;
-	return 0;
-}
-
-/* Takes `directory` over. What disappears meanwhile has no processes. */
-static int list_tree(struct arena *arena, int directory, struct pid_list *list)
-{
-	_cleanup_closedir_ DIR *stream = fdopendir(directory);
-	struct dirent *entry;
-
-	if (!stream) {
-		close_fd(directory);
-		return -1;
-	}
-	if (list_own(arena, directory, list) < 0 && errno != ENOENT && errno != ENODEV)
-		return -1;
-	while ((entry = readdir(stream))) {
-		int child;
-
-		if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
-			continue;
-		child = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (child >= 0 && list_tree(arena, child, list) < 0)
-			return -1;
-	}
-	return 0;
+			*(pid_t *)arena_push(list->arena, &list->items, &list->count, sizeof(pid)) = pid;
+	return true;
 }
 
 /* The hierarchy to look in: all have the same processes, unless one of them was moved by hand. v2 first, since no
@@ -71,17 +49,13 @@ int cgroup_processes(
 	struct arena *arena, struct cgroup *cgroup, pid_t **pids, size_t *count, struct error *err)
 {
 	struct cgroup_directory *directory = cgroup ? main_directory(cgroup) : NULL;
-	struct pid_list list = { 0 };
-	int fd;
+	struct pid_list list = { .arena = arena };
 
 	*pids = NULL;
 	*count = 0;
 	if (!directory)
 		return 0;
-	fd = open(directory->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
-		return 0;
-	if (fd < 0 || list_tree(arena, fd, &list) < 0)
+	if (!cgroup_visit_tree(directory->path, list_one, &list))
 		return error_set(err, errno, "cannot list the processes of the cgroup %s", directory->path);
 	*pids = list.items;
 	*count = list.count;

@@ -321,6 +321,27 @@ is_stopped() {
 	assert_nothing_left
 }
 
+has_ended() {
+	! kill -0 "$1" 2>/dev/null
+}
+
+@test "cgroups that the container made deeper than we may open files" {
+	local deep place=$CGROUP/unified/$ID
+	deep=$(printf '/d%.0s' {1..100})
+	unified || [ -d "$CGROUP/unified" ] || place=$CGROUP/pids/$ID
+	! unified || place=$CGROUP/$ID
+	create
+	mkdir -p "$(directory pids)$deep" "$place$deep"
+	tail -f /dev/null 3>&- &
+	SERVERS+=("$!")
+	echo "$!" >"$place$deep/cgroup.procs"
+	runs bash -c 'ulimit -n 50; exec "$@"' sh "$FENCE" --root "$STATE" ps --format json "$ID"
+	has "$!"
+	runs bash -c 'ulimit -n 50; exec "$@"' sh "$FENCE" --root "$STATE" delete --force "$ID"
+	wait_until has_ended "${SERVERS[-1]}"
+	assert_nothing_left
+}
+
 @test "on v2, who may write the cgroup mount owns the cgroup, but not its limits" {
 	local owned user mount='{"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup"}'
 	local writable=".mounts += [$mount] | .linux.namespaces += [{\"type\": \"cgroup\"}]"
