@@ -8,7 +8,6 @@
 #include "spec/cleanup.h"
 
 #include <errno.h>
-#include <string.h>
 
 int command_net(struct invocation_context *context)
 {

@@ -1,4 +1,4 @@
-/* state, list, ps. */
+/* state, list; and what other commands look up by. */
 #include "runtime/command.h"
 #include "runtime/log.h"
 #include "runtime/state.h"

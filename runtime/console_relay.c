@@ -4,7 +4,6 @@
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
 

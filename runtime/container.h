@@ -13,7 +13,7 @@
 struct watcher;
 
 struct container_options {
-	const char *root; /* NULL: state_default_root() */
+	const char *root; /* NULL: see state_root() */
 	const char *id;
 	const char *bundle; /* NULL: the working directory; ignored with `prepare` */
 	const char *config; /* NULL: config.json; below the bundle unless it is absolute */

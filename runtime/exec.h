@@ -19,7 +19,6 @@ struct exec_options {
 	void *process_data;
 };
 
-/* *exit_status: the process's own or 128+signal; on failure 126, 127 or -1, as in container_create(). */
 /* The process whose namespaces are joined, and which those are: CLONE_NEW*. */
 struct exec_target {
 	int pidfd;
@@ -29,4 +28,5 @@ struct exec_target {
 int exec_target_open(const struct state *state, const struct oci_config *config, struct exec_target *target,
 	struct error *err);
 
+/* *exit_status: the process's own or 128+signal; on failure 126, 127 or -1, as in container_create(). */
 int exec_run(struct arena *arena, const struct exec_options *options, int *exit_status, struct error *err);

@@ -8,7 +8,6 @@
 #include "spec/error.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 enum message_type {
 	/* to the child, in this order */

@@ -5,7 +5,6 @@
 #include "spec/cleanup.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
 #include <poll.h>

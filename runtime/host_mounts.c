@@ -8,7 +8,8 @@
 #include <linux/stat.h>
 #include <sys/stat.h>
 
-bool host_mounts_wanted(const struct oci_config *config)
+/* Whether the config asks for anything that has to be mounted. */
+static bool is_wanted(const struct oci_config *config)
 {
 	const struct oci_linux *linux = config->linux;
 
@@ -35,7 +36,7 @@ int host_mounts_note(
 {
 	bool is_root;
 
-	if (oci_namespace_find(config, "mount") || !host_mounts_wanted(config))
+	if (oci_namespace_find(config, "mount") || !is_wanted(config))
 		return 0;
 	noted->set = true;
 	return look(rootfs, &noted->value, &is_root, err);

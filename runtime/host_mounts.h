@@ -5,9 +5,6 @@
 
 #include "spec/oci.h"
 
-/* Whether the config asks for anything that has to be mounted. */
-bool host_mounts_wanted(const struct oci_config *config);
-
 /* Before anything is mounted: what the rootfs lies on. Not set where nothing will be mounted on the host. */
 int host_mounts_note(const struct oci_config *config, const char *rootfs, struct optional_uint64 *noted,
 	struct error *err);

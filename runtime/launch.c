@@ -9,7 +9,6 @@
 #include "spec/cleanup.h"
 
 #include <ctype.h>
-#include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
 #include <string.h>

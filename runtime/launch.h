@@ -8,8 +8,6 @@
 #include "runtime/seccomp.h"
 #include "spec/oci.h"
 
-#include <sys/types.h>
-
 struct launch {
 	struct arena *arena;
 	const struct oci_config *config;       /* of the container */

@@ -1,13 +1,12 @@
 /* Where messages go: standard error, and what --log names, a file or one of the host's logs: to a file as text or as one JSON object a
  * line. With --log only errors go to standard error as well.
  *
- * Only main() and the commands log; everything below returns a struct error. Engines parse the JSON lines.
+ * Errors are logged where a program ends, and returned as a struct error by everything below; what is no error is said at once. Engines
+ * parse the JSON lines.
  */
 #pragma once
 
 #include "spec/error.h"
-
-#include <stdbool.h>
 
 enum log_format { LOG_TEXT, LOG_JSON };
 enum log_level { LOG_WARNINGS, LOG_ERRORS, LOG_ALL };

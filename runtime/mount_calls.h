@@ -5,7 +5,6 @@
 
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 

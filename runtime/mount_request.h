@@ -16,9 +16,6 @@ struct mount_request {
 	int later_fd;  /* a mount that becomes read-only when all others are in place, or -1 */
 };
 
-/* config.json's root.path, absolute. */
-const char *rootfs_path(const struct rootfs_context *context);
-
 /* The source of a bind mount, absolute. */
 const char *mount_request_source(const struct rootfs_context *context, const struct mount_request *request);
 

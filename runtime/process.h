@@ -41,7 +41,7 @@ int process_set_cpu_affinity(const char *cpus, struct error *err); /* NULL or ""
 /* To all CPUs of its cpuset: a container is not bound to those that the engine happens to be bound to. */
 void process_reset_cpu_affinity(void);
 
-/* AppArmor, SELinux: on exec. Needs the container's /proc. */
+/* AppArmor, SELinux: on exec. Needs /proc, while that is the host's. */
 int process_set_labels(const struct oci_process *process, struct error *err);
 
 /* Finds `file` as execvp(3) would, in the PATH of `env`, in the current root and working directory, as the current user;

@@ -25,7 +25,8 @@ static bool root_is_shared(const struct oci_config *config)
 	return propagation && (strcmp(propagation, "shared") == 0 || strcmp(propagation, "rshared") == 0);
 }
 
-const char *rootfs_path(const struct rootfs_context *context)
+/* config.json's root.path, absolute. */
+static const char *rootfs_path(const struct rootfs_context *context)
 {
 	const char *path = context->config->root->path;
 

@@ -12,7 +12,6 @@
 #include "runtime/seccomp_newer.h"
 #include "spec/cleanup.h"
 
-#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
