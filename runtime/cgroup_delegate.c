@@ -4,6 +4,7 @@
  * Must never give away a file that the kernel does not list for that: the limits stay out of the container's reach.
  */
 #include "runtime/cgroup_internal.h"
+#include "runtime/idmap.h"
 #include "runtime/proc_file.h"
 
 #include <fcntl.h>
@@ -33,22 +34,9 @@ static bool may_write(const struct oci_config *config)
 /* Who process.user.uid is on the host. False: in a user namespace that the config only names, or without a mapping. */
 static bool find_owner(const struct oci_config *config, uid_t *owner)
 {
-	const oci_id_mappings *maps = &config->linux->uid_mappings;
-	uid_t uid = config->process && config->process->user ? config->process->user->uid.value : 0;
-
-	for (size_t i = 0; i < config->linux->namespaces.count; i++)
-		if (strcmp(config->linux->namespaces.items[i].type, "user") == 0) {
-			for (size_t j = 0; j < maps->count; j++) {
-				uid_t first = maps->items[j].container_id.value;
-
-				*owner = maps->items[j].host_id.value + (uid - first);
-				if (uid >= first && uid - first < maps->items[j].size.value)
-					return true;
-			}
-			return false;
-		}
-	*owner = uid;
-	return true;
+	*owner = config->process && config->process->user ? config->process->user->uid.value : 0;
+	return !oci_namespace_find(config, "user") ||
+	       idmap_outside(&config->linux->uid_mappings, *owner, owner);
 }
 
 int cgroup_delegate(struct cgroup *cgroup, const struct oci_config *config, struct error *err)

@@ -85,6 +85,7 @@ int cgroup_v1_apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
 int cgroup_v2_apply(
 	struct cgroup *cgroup, const struct oci_resources *resources, bool devices, struct error *err);
+int cgroup_apply_cpuset(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err);
 int cgroup_apply_pids(struct cgroup *cgroup, const struct oci_pids *pids, struct error *err);
 int cgroup_apply_hugepages(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);
 int cgroup_apply_rdma(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err);

@@ -67,6 +67,16 @@ bool cgroup_devices_matter(const struct cgroup *cgroup)
 	return !file || fscanf(file, "%u %u %u", &inside, &outside, &count) != 3 || count == UINT32_MAX;
 }
 
+int cgroup_apply_cpuset(struct cgroup *cgroup, const struct oci_cpu *cpu, struct error *err)
+{
+	if (cpu->cpus && *cpu->cpus &&
+		cgroup_set(cgroup, "cpuset", "cpuset.cpus", "cpu.cpus", err, "%s", cpu->cpus) < 0)
+		return -1;
+	if (cpu->mems && *cpu->mems)
+		return cgroup_set(cgroup, "cpuset", "cpuset.mems", "cpu.mems", err, "%s", cpu->mems);
+	return 0;
+}
+
 int cgroup_apply_pids(struct cgroup *cgroup, const struct oci_pids *pids, struct error *err)
 {
 	int64_t limit = pids ? pids->limit.value : 0;

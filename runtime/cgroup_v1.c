@@ -211,16 +211,9 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_cpu *cpu, struct er
 	if (cpu->idle.value != 0 &&
 		cgroup_set(cgroup, "cpu", "cpu.idle", "cpu.idle", err, "%" PRId64, cpu->idle.value) < 0)
 		return -1;
-	if (apply_bandwidth(cgroup, cpu, err) < 0)
+	if (apply_bandwidth(cgroup, cpu, err) < 0 || apply_realtime(cgroup, cpu, err) < 0)
 		return -1;
-	if (apply_realtime(cgroup, cpu, err) < 0)
-		return -1;
-	if (cpu->cpus && *cpu->cpus &&
-		cgroup_set(cgroup, "cpuset", "cpuset.cpus", "cpu.cpus", err, "%s", cpu->cpus) < 0)
-		return -1;
-	if (cpu->mems && *cpu->mems)
-		return cgroup_set(cgroup, "cpuset", "cpuset.mems", "cpu.mems", err, "%s", cpu->mems);
-	return 0;
+	return cgroup_apply_cpuset(cgroup, cpu, err);
 }
 
 static int apply_throttle(struct cgroup *cgroup, const oci_throttle_list *list, const char *file,
@@ -312,13 +305,6 @@ static const char *number_text(int64_t number, char text[static 24])
 	return text;
 }
 
-static const char *access_text(unsigned int access, char text[static 4])
-{
-	snprintf(text, 4, "%s%s%s", access & DEVICE_READ ? "r" : "", access & DEVICE_WRITE ? "w" : "",
-		access & DEVICE_MKNOD ? "m" : "");
-	return text;
-}
-
 static int write_device_rule(struct cgroup *cgroup, const struct device_rule *rule, struct error *err)
 {
 	const char *file = rule->allow ? "devices.allow" : "devices.deny";
@@ -326,7 +312,7 @@ static int write_device_rule(struct cgroup *cgroup, const struct device_rule *ru
 
 	return cgroup_set(cgroup, "devices", file, "devices", err, "%c %s:%s %s", rule->type,
 		number_text(rule->major, major), number_text(rule->minor, minor),
-		access_text(rule->access, access));
+		device_access_text(rule->access, access));
 }
 
 static int apply_devices(struct cgroup *cgroup, const struct oci_resources *resources, struct error *err)

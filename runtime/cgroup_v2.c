@@ -238,14 +238,7 @@ static int apply_cpu(struct cgroup *cgroup, const struct oci_resources *resource
 	if (cpu->idle.value != 0 &&
 		cgroup_set(cgroup, "cpu", "cpu.idle", "cpu.idle", err, "%" PRId64, cpu->idle.value) < 0)
 		return -1;
-	if (apply_bandwidth(cgroup, cpu, err) < 0)
-		return -1;
-	if (cpu->cpus && *cpu->cpus &&
-		cgroup_set(cgroup, "cpuset", "cpuset.cpus", "cpu.cpus", err, "%s", cpu->cpus) < 0)
-		return -1;
-	if (cpu->mems && *cpu->mems)
-		return cgroup_set(cgroup, "cpuset", "cpuset.mems", "cpu.mems", err, "%s", cpu->mems);
-	return 0;
+	return apply_bandwidth(cgroup, cpu, err) < 0 ? -1 : cgroup_apply_cpuset(cgroup, cpu, err);
 }
 
 /* 10 … 1000 become 1 … 10000. */

@@ -144,6 +144,13 @@ bool device_rules_equal(const struct device_rules *a, const struct device_rules 
 	return true;
 }
 
+const char *device_access_text(unsigned int access, char text[static 4])
+{
+	snprintf(text, 4, "%s%s%s", access & DEVICE_READ ? "r" : "", access & DEVICE_WRITE ? "w" : "",
+		access & DEVICE_MKNOD ? "m" : "");
+	return text;
+}
+
 bool device_rules_overlap(const struct device_rule *a, const struct device_rule *b)
 {
 	return a->type == b->type && (a->access & b->access) &&

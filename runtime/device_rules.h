@@ -32,6 +32,9 @@ int device_rules_make(struct arena *arena, const struct oci_resources *resources
 /* The same rules in the same order. */
 bool device_rules_equal(const struct device_rules *a, const struct device_rules *b);
 
+/* "rwm", or as much of it as the access is. */
+const char *device_access_text(unsigned int access, char text[static 4]);
+
 bool device_rules_overlap(const struct device_rule *a, const struct device_rule *b);
 
 /* For v1, whose list of exceptions knows no order: the same rules such that writing them one after the other has that

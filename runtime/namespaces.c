@@ -45,13 +45,17 @@ static int open_namespace(const char *path, enum namespace_kind kind, struct err
 	return steal_fd(&fd);
 }
 
+static bool is_same(const struct stat *one, const struct stat *other)
+{
+	return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
+}
+
 /* Joining one's own user namespace is an error for setns(2), and changes nothing. */
 static bool is_own_user_namespace(int fd)
 {
 	struct stat ours, theirs;
 
-	return stat("/proc/self/ns/user", &ours) == 0 && fstat(fd, &theirs) == 0 &&
-	       ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
+	return stat("/proc/self/ns/user", &ours) == 0 && fstat(fd, &theirs) == 0 && is_same(&ours, &theirs);
 }
 
 static int plan_one(
@@ -257,40 +261,26 @@ int namespaces_loopback_up(struct error *err)
 	return 0;
 }
 
-/* The process's namespace of this kind is the same as ours. */
-static bool namespace_is_ours(pid_t pid, enum namespace_kind kind)
-{
-	struct stat ours, theirs;
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/self/ns/%s", kinds[kind].proc);
-	if (stat(path, &ours) < 0)
-		return false;
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", pid, kinds[kind].proc);
-	return stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev && ours.st_ino == theirs.st_ino;
-}
-
 unsigned int namespaces_setns_flags(const struct namespaces *namespaces, pid_t pid)
 {
 	unsigned int flags = 0;
 
 	for (enum namespace_kind kind = 0; kind < NAMESPACE_KINDS; kind++)
-		if (namespaces->present[kind] && !(kind == NAMESPACE_USER && namespace_is_ours(pid, kind)))
+		if (namespaces->present[kind] && !(kind == NAMESPACE_USER && namespaces_shared(kind, pid)))
 			flags |= kinds[kind].flag;
 	return flags;
 }
 
+/* `pid` 0: at our own. */
 static int look_at(pid_t pid, enum namespace_kind kind, struct stat *status, struct error *err)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kinds[kind].proc);
+	if (pid)
+		snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, kinds[kind].proc);
+	else
+		snprintf(path, sizeof(path), "/proc/self/ns/%s", kinds[kind].proc);
 	return stat(path, status) < 0 ? error_set(err, errno, "cannot look at %s", path) : 0;
-}
-
-static bool is_same(const struct stat *one, const struct stat *other)
-{
-	return one->st_dev == other->st_dev && one->st_ino == other->st_ino;
 }
 
 bool namespaces_shared(enum namespace_kind kind, pid_t pid)
@@ -298,7 +288,7 @@ bool namespaces_shared(enum namespace_kind kind, pid_t pid)
 	struct stat ours, its;
 
 	/* A kernel without this kind has but one. */
-	if (look_at(getpid(), kind, &ours, NULL) < 0)
+	if (look_at(0, kind, &ours, NULL) < 0)
 		return true;
 	return look_at(pid, kind, &its, NULL) == 0 && is_same(&ours, &its);
 }
@@ -311,8 +301,7 @@ int namespaces_check(const struct namespaces *namespaces, pid_t pid, struct erro
 
 		if (!namespaces->present[kind])
 			continue;
-		if (look_at(pid, kind, &found, err) < 0 ||
-			(!joined && look_at(getpid(), kind, &wanted, err) < 0))
+		if (look_at(pid, kind, &found, err) < 0 || (!joined && look_at(0, kind, &wanted, err) < 0))
 			return -1;
 		if (joined && fstat(namespaces->join[kind], &wanted) < 0)
 			return error_set(err, errno, "cannot look at a namespace");

@@ -288,12 +288,11 @@ static bool is_denied_later(const struct device_rules *rules, size_t index)
 
 static void put_device(struct dbus_body *body, const char *specifier, unsigned int access)
 {
-	const char *text = arena_printf(body->arena, "%s%s%s", access & DEVICE_READ ? "r" : "",
-		access & DEVICE_WRITE ? "w" : "", access & DEVICE_MKNOD ? "m" : "");
+	char text[4];
 
 	dbus_put_struct(body);
 	dbus_put_string(body, specifier);
-	dbus_put_string(body, text);
+	dbus_put_string(body, device_access_text(access, text));
 }
 
 static void put_allowed(struct dbus_body *body, const struct device_rules *rules)
