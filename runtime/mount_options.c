@@ -10,22 +10,12 @@
 
 enum kind {
 	NOTHING,
-	OWN,	    /* set and clear are MOUNT_ATTR_* */
-	TREE,	    /* the same */
-	SUPERBLOCK, /* MS_* */
-	PROPAGATION,
+	OWN,	     /* set and clear are MOUNT_ATTR_* */
+	TREE,	     /* the same */
+	SUPERBLOCK,  /* MS_* */
+	PROPAGATION, /* set is MS_* */
 	TREE_PROPAGATION,
-	BIND,
-	RECURSIVE_BIND,
-	REMOUNT,
-	IDMAP,
-	RECURSIVE_IDMAP,
-	COPY_UP,
-	COPY_SYMLINK,
-	SOURCE_NOFOLLOW,
-	DESTINATION_NOFOLLOW,
-	SOURCE_NO_SYMLINKS,
-	DESTINATION_NO_SYMLINKS,
+	MEMBER, /* set is the offset of a bool in struct mount_options */
 };
 
 struct option {
@@ -87,17 +77,17 @@ static const struct option options_known[] = {
 	{ "unbindable", PROPAGATION, MS_UNBINDABLE },
 	{ "runbindable", TREE_PROPAGATION, MS_UNBINDABLE },
 
-	{ "bind", BIND },
-	{ "rbind", RECURSIVE_BIND },
-	{ "remount", REMOUNT },
-	{ "idmap", IDMAP },
-	{ "ridmap", RECURSIVE_IDMAP },
-	{ "tmpcopyup", COPY_UP },
-	{ "copy-symlink", COPY_SYMLINK },
-	{ "src-nofollow", SOURCE_NOFOLLOW },
-	{ "dest-nofollow", DESTINATION_NOFOLLOW },
-	{ "src-no-symlinks", SOURCE_NO_SYMLINKS },
-	{ "dest-no-symlinks", DESTINATION_NO_SYMLINKS },
+	{ "bind", MEMBER, offsetof(struct mount_options, bind) },
+	{ "rbind", MEMBER, offsetof(struct mount_options, recursive_bind) },
+	{ "remount", MEMBER, offsetof(struct mount_options, remount) },
+	{ "idmap", MEMBER, offsetof(struct mount_options, idmap) },
+	{ "ridmap", MEMBER, offsetof(struct mount_options, recursive_idmap) },
+	{ "tmpcopyup", MEMBER, offsetof(struct mount_options, copy_up) },
+	{ "copy-symlink", MEMBER, offsetof(struct mount_options, copy_symlink) },
+	{ "src-nofollow", MEMBER, offsetof(struct mount_options, source_nofollow) },
+	{ "dest-nofollow", MEMBER, offsetof(struct mount_options, destination_nofollow) },
+	{ "src-no-symlinks", MEMBER, offsetof(struct mount_options, source_no_symlinks) },
+	{ "dest-no-symlinks", MEMBER, offsetof(struct mount_options, destination_no_symlinks) },
 };
 
 const char *const *mount_option_names(size_t *count)
@@ -152,38 +142,8 @@ static void add(struct arena *arena, struct mount_options *options, const struct
 	case TREE_PROPAGATION:
 		add_propagation(arena, options, option);
 		break;
-	case RECURSIVE_BIND:
-		options->recursive_bind = true;
-		/* fall through */
-	case BIND:
-		options->bind = true;
-		break;
-	case REMOUNT:
-		options->remount = true;
-		break;
-	case RECURSIVE_IDMAP:
-		options->recursive_idmap = true;
-		/* fall through */
-	case IDMAP:
-		options->idmap = true;
-		break;
-	case COPY_UP:
-		options->copy_up = true;
-		break;
-	case COPY_SYMLINK:
-		options->copy_symlink = true;
-		break;
-	case SOURCE_NOFOLLOW:
-		options->source_nofollow = true;
-		break;
-	case DESTINATION_NOFOLLOW:
-		options->destination_nofollow = true;
-		break;
-	case SOURCE_NO_SYMLINKS:
-		options->source_no_symlinks = true;
-		break;
-	case DESTINATION_NO_SYMLINKS:
-		options->destination_no_symlinks = true;
+	case MEMBER:
+		*(bool *)((char *)options + option->set) = true;
 		break;
 	}
 }
@@ -196,8 +156,7 @@ static bool add_idmap(struct mount_options *options, const char *text)
 
 	if (!words || strncmp(text + recursive, "idmap=", strlen("idmap=")) != 0)
 		return false;
-	options->idmap = true;
-	options->recursive_idmap = options->recursive_idmap || recursive;
+	*(recursive ? &options->recursive_idmap : &options->idmap) = true;
 	options->idmap_words = words + 1;
 	return true;
 }
@@ -256,9 +215,9 @@ int mount_options_read(struct arena *arena, const struct oci_mount *mount, size_
 			*(const char **)arena_push(arena, &options->data.items, &options->data.count,
 				sizeof(char *)) = mount->options.items[i];
 	}
-	options->bind = options->bind || is_type(mount, "bind");
-	if (mount->uid_mappings.count || mount->gid_mappings.count)
-		options->idmap = true;
+	options->bind = options->bind || options->recursive_bind || is_type(mount, "bind");
+	options->idmap = options->idmap || options->recursive_idmap || mount->uid_mappings.count ||
+			 mount->gid_mappings.count;
 	return check(mount, index, options, err);
 }
 
