@@ -64,5 +64,6 @@ extern const size_t command_count;
 extern const struct option global_options[];
 extern const size_t global_option_count;
 
+void command_print_json(struct arena *arena, const struct json *tree, bool pretty);
 void command_print_version(void);
 void command_print_help(void);

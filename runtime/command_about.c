@@ -2,19 +2,15 @@
 #include "runtime/command.h"
 #include "runtime/features.h"
 #include "runtime/front_door.h"
-#include "spec/cleanup.h"
-
-#include <stdio.h>
 
 int command_features(struct invocation_context *context)
 {
 	struct string_list arguments;
-	size_t length;
 	int result = command_parse(context, NULL, 0, NULL, NULL, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	puts(json_format(context->arena, features_write(context->arena), true, &length));
+	command_print_json(context->arena, features_write(context->arena), true);
 	return 0;
 }
 

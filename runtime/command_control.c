@@ -1,7 +1,6 @@
 /* kill, delete, pause, resume. */
 #include "runtime/command.h"
 #include "runtime/container.h"
-#include "runtime/state.h"
 #include "spec/cleanup.h"
 
 #include <ctype.h>
@@ -134,29 +133,20 @@ int command_delete(struct invocation_context *context)
 
 static int freeze(struct invocation_context *context, bool frozen)
 {
-	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
-	enum container_status status;
+	enum container_status wanted = frozen ? CONTAINER_RUNNING : CONTAINER_PAUSED;
 	struct string_list arguments;
-	struct cgroup *cgroup;
-	struct state *state;
+	struct listed listed;
 	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	if (state_open(context->arena, context->global->root, arguments.items[0], &directory, &context->err) <
-			0 ||
-		state_load(context->arena, &directory, &state, &context->err) < 0 ||
-		state_cgroup(context->arena, state, &cgroup, &context->err) < 0)
+	if (command_look_up(context, arguments.items[0], &listed) < 0)
 		return -1;
-	status = state_status(&directory, state, cgroup);
 	/* What waits for `start` may be frozen too. */
-	if (frozen ? status != CONTAINER_RUNNING && status != CONTAINER_CREATED : status != CONTAINER_PAUSED)
+	if (listed.status != wanted && !(frozen && listed.status == CONTAINER_CREATED))
 		return error_set(&context->err, 0, "cannot %s a container that is %s", context->command->name,
-			container_status_name(status));
-	if (!cgroup)
-		return error_set(
-			&context->err, 0, "cannot %s a container without a cgroup", context->command->name);
-	return cgroup_freeze(cgroup, frozen, &context->err);
+			container_status_name(listed.status));
+	return cgroup_freeze(listed.cgroup, frozen, &context->err);
 }
 
 int command_pause(struct invocation_context *context)

@@ -20,11 +20,10 @@ struct pids {
 static void print_json(struct arena *arena, const struct pids *pids)
 {
 	struct json *all = json_new_array(arena);
-	size_t length;
 
 	for (size_t i = 0; i < pids->count; i++)
 		json_append(arena, all, json_new_integer(arena, pids->items[i]));
-	puts(json_format(arena, all, true, &length));
+	command_print_json(arena, all, true);
 }
 
 /* ps(1) from PATH, with a pipe for its output. */

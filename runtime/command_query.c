@@ -45,11 +45,11 @@ static struct json *state_json(struct arena *arena, const struct listed *listed)
 	return tree;
 }
 
-static void print_json(struct arena *arena, const struct json *tree)
+void command_print_json(struct arena *arena, const struct json *tree, bool pretty)
 {
 	size_t length;
 
-	puts(json_format(arena, tree, true, &length));
+	puts(json_format(arena, tree, pretty, &length));
 }
 
 int command_state(struct invocation_context *context)
@@ -62,7 +62,7 @@ int command_state(struct invocation_context *context)
 		return result < 0 ? -1 : 0;
 	if (command_look_up(context, arguments.items[0], &listed) < 0)
 		return -1;
-	print_json(context->arena, state_json(context->arena, &listed));
+	command_print_json(context->arena, state_json(context->arena, &listed), true);
 	return 0;
 }
 
@@ -137,7 +137,6 @@ int command_list(struct invocation_context *context)
 	static const char *const no_words[] = { NULL };
 	struct string_list arguments, ids;
 	struct json *all = json_new_array(context->arena);
-	size_t length;
 	int result = COMMAND_PARSE(context, table, &options, no_words, 0, &arguments);
 
 	if (result != 0)
@@ -150,6 +149,6 @@ int command_list(struct invocation_context *context)
 	for (size_t i = 0; i < ids.count; i++)
 		list_one(context, ids.items[i], options.format, options.quiet, all);
 	if (!options.quiet && options.format == FORMAT_JSON)
-		puts(json_format(context->arena, all, false, &length));
+		command_print_json(context->arena, all, false);
 	return 0;
 }

@@ -2,8 +2,8 @@
 #include "runtime/criu.h"
 
 #include "runtime/fd_socket.h"
+#include "runtime/hook_path.h"
 #include "runtime/launch.h"
-#include "runtime/process.h"
 #include "spec/cleanup.h"
 
 #include <fcntl.h>
@@ -25,13 +25,9 @@ enum { STATUS_NOT_EXECUTED = 127 };
 
 bool criu_is_installed(void)
 {
-	const char *path = getenv("PATH");
 	_cleanup_arena_ struct arena *arena = arena_new();
-	const char *variable = arena_printf(arena, "PATH=%s", path ? path : "");
-	const struct string_list environment = { &variable, 1 };
-	_cleanup_free_ char *found = NULL;
 
-	return process_find_executable("criu", &environment, &found, NULL) == 0;
+	return program_in_path(arena, "criu");
 }
 
 /* ---- one packet ---- */

@@ -10,8 +10,6 @@
 
 #include <string.h>
 
-#define NODE_CONFIGURATION "/etc/fence"
-
 bool engine_policy_wanted(const struct oci_config *config)
 {
 	return oci_annotation(config, ANNOTATION_POLICY) || policy_node_exists(NODE_CONFIGURATION);

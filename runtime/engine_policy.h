@@ -5,7 +5,8 @@
 
 #include "spec/oci.h"
 
-#define ANNOTATION_POLICY "dev.fence.policy"
+#define ANNOTATION_POLICY  "dev.fence.policy"
+#define NODE_CONFIGURATION "/etc/fence"
 
 /* Is there anything to apply? Reads no policy yet. */
 bool engine_policy_wanted(const struct oci_config *config);

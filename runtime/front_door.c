@@ -5,6 +5,7 @@
 #include "runtime/check.h"
 #include "runtime/command_line.h"
 #include "runtime/container.h"
+#include "runtime/engine_policy.h"
 #include "runtime/hook_path.h"
 #include "runtime/log.h"
 #include "runtime/seal.h"
@@ -19,8 +20,6 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
-
-#define NODE_CONFIGURATION "/etc/fence"
 
 enum { EXIT_FENCE_FAILED = 125 };
 
@@ -102,18 +101,6 @@ static int parse(struct front_door *door, int argc, char **argv, bool spec, stru
 	return 0;
 }
 
-static bool in_search_path(struct arena *arena, const char *program)
-{
-	const char *path = getenv("PATH"), *end;
-
-	for (; path && *path; path = *end ? end + 1 : end) {
-		end = strchrnul(path, ':');
-		if (access(arena_printf(arena, "%.*s/%s", (int)(end - path), path, program), X_OK) == 0)
-			return true;
-	}
-	return false;
-}
-
 static int choose_program(struct front_door *door, const struct string_list *words, struct error *err)
 {
 	const char *line = door->options.shell_line;
@@ -134,7 +121,7 @@ static int choose_program(struct front_door *door, const struct string_list *wor
 	}
 	args->items = arena_array(door->arena, 3, sizeof(*args->items));
 	args->count = 3;
-	args->items[0] = in_search_path(door->arena, "bash") ? "bash" : "sh";
+	args->items[0] = program_in_path(door->arena, "bash") ? "bash" : "sh";
 	args->items[1] = "-c";
 	args->items[2] = line;
 	return 0;

@@ -5,21 +5,28 @@
 
 #include <string.h>
 
+const char *program_in_path(struct arena *arena, const char *name)
+{
+	const char *path = getenv("PATH"), *end;
+
+	for (; path && *path; path = *end ? end + 1 : end) {
+		const char *candidate;
+
+		end = strchrnul(path, ':');
+		candidate = arena_printf(arena, "%.*s/%s", (int)(end - path), path, name);
+		if (access(candidate, X_OK) == 0)
+			return candidate;
+	}
+	return NULL;
+}
+
 /* The binary that was asked for, as the shell found it. */
 static char *own_path(struct arena *arena)
 {
-	const char *name = program_invocation_name, *path = getenv("PATH"), *end;
+	const char *name = program_invocation_name;
+	const char *path = strchr(name, '/') ? name : program_in_path(arena, name);
 
-	if (strchr(name, '/'))
-		return realpath(name, NULL);
-	for (; path && *path; path = *end ? end + 1 : end) {
-		end = strchrnul(path, ':');
-		char *candidate = arena_printf(arena, "%.*s/%s", (int)(end - path), path, name);
-
-		if (access(candidate, X_OK) == 0)
-			return realpath(candidate, NULL);
-	}
-	return NULL;
+	return path ? realpath(path, NULL) : NULL;
 }
 
 static const char *installed_path(struct arena *arena, const char *name)

@@ -1,4 +1,4 @@
-/* Where the programs beside fence are installed: the network hook, and the helper of exported bundles.
+/* Where programs are: those beside fence, the network hook and the helper of exported bundles; and others, in PATH.
  */
 #pragma once
 
@@ -8,3 +8,6 @@
  * finds out. */
 const char *hook_path(struct arena *arena);
 const char *exec_helper_path(struct arena *arena); /* fence_exec.c */
+
+/* Of our own environment; NULL: in none of its directories. */
+const char *program_in_path(struct arena *arena, const char *name);
