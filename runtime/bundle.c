@@ -9,6 +9,11 @@
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 
+const char *bundle_path(struct arena *arena, const char *bundle, const char *path)
+{
+	return path[0] == '/' ? path : arena_printf(arena, "%s/%s", bundle, path);
+}
+
 static int check_empty(int fd, const char *path, struct error *err)
 {
 	_cleanup_closedir_ DIR *directory = fdopendir(fcntl(fd, F_DUPFD_CLOEXEC, 3));

@@ -6,6 +6,9 @@
 
 #include "spec/compile.h"
 
+/* `path` as config.json means it: relative to the bundle, or absolute. */
+const char *bundle_path(struct arena *arena, const char *bundle, const char *path);
+
 /* The whole file, also a pipe; of one that is too long for json_parse() so much that it says so. *text lives in the arena, and is
  * NUL-terminated. */
 int bundle_read_file(

@@ -68,9 +68,8 @@ static int load_bundle(struct creation *creation, struct error *err)
 	if (!absolute)
 		return error_set(err, errno, "cannot find the bundle %s", bundle);
 	creation->state.bundle = arena_strdup(creation->arena, absolute);
-	path = creation->options->config ? creation->options->config : "config.json";
-	if (path[0] != '/')
-		path = arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
+	path = bundle_path(creation->arena, creation->state.bundle,
+		creation->options->config ? creation->options->config : "config.json");
 	if (bundle_read_file(creation->arena, path, &creation->config_text, &creation->config_length, err) <
 		0)
 		return -1;
@@ -87,9 +86,7 @@ static const char *absolute_rootfs(const struct creation *creation)
 {
 	const char *path = creation->config->root ? creation->config->root->path : NULL;
 
-	if (!path || path[0] == '/')
-		return path;
-	return arena_printf(creation->arena, "%s/%s", creation->state.bundle, path);
+	return path ? bundle_path(creation->arena, creation->state.bundle, path) : NULL;
 }
 
 static int check_terminal(const struct creation *creation, struct error *err)

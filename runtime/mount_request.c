@@ -1,6 +1,7 @@
 /* See mount_request.h. */
 #include "runtime/mount_request.h"
 
+#include "runtime/bundle.h"
 #include "runtime/copy_up.h"
 #include "runtime/mount.h"
 #include "runtime/mount_idmap.h"
@@ -17,9 +18,7 @@
 
 const char *mount_request_source(const struct rootfs_context *context, const struct mount_request *request)
 {
-	const char *source = request->mount->source;
-
-	return source[0] == '/' ? source : arena_printf(context->arena, "%s/%s", context->bundle, source);
+	return bundle_path(context->arena, context->bundle, request->mount->source);
 }
 
 /* ---- bind mounts ---- */

@@ -2,6 +2,7 @@
  * supervision are ours, as for `run`. The restored process is a child of ours, not of CRIU's. */
 #include "runtime/checkpoint_internal.h"
 
+#include "runtime/bundle.h"
 #include "runtime/console.h"
 #include "runtime/creation.h"
 #include "runtime/hooks.h"
@@ -130,13 +131,13 @@ static int read_record(struct restore *restore, struct error *err)
 static int add_mount(void *data, const struct checkpoint_mount *mount, struct error *err)
 {
 	struct restore *restore = data;
-	const char *source = mount->source, *bundle = restore->creation->state.bundle;
+	const struct creation *creation = restore->creation;
+	const char *source =
+		has_user_namespace(creation)
+			? restore_mounts_open_source(restore->request.arena, restore->mounts++)
+			: bundle_path(restore->request.arena, creation->state.bundle, mount->source);
 
 	(void)err;
-	if (has_user_namespace(restore->creation))
-		source = restore_mounts_open_source(restore->request.arena, restore->mounts++);
-	else if (source[0] != '/')
-		source = arena_printf(restore->request.arena, "%s/%s", bundle, source);
 	criu_add_pair(&restore->request, CRIU_EXTERNAL_MOUNT, mount->destination, source);
 	return 0;
 }

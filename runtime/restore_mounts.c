@@ -2,6 +2,7 @@
  * bound from the host stays: in place of a new file system there is an empty one, which goes with what was made in it. */
 #include "runtime/restore_mounts.h"
 
+#include "runtime/bundle.h"
 #include "runtime/mount.h"
 #include "runtime/mount_calls.h"
 #include "runtime/path.h"
@@ -23,13 +24,12 @@ static int open_source(struct arena *arena, const struct oci_mount *mount,
 	const struct mount_options *options, const char *bundle, struct error *err)
 {
 	static const struct mount_options none = { 0 };
-	const char *source = mount->source;
+	const char *source;
 	int fd;
 
 	if (!options->bind)
 		return mount_create("tmpfs", "tmpfs", &none, NULL, true, &fd, err) < 0 ? -1 : fd;
-	if (source[0] != '/')
-		source = arena_printf(arena, "%s/%s", bundle, source);
+	source = bundle_path(arena, bundle, mount->source);
 	fd = mount_clone(AT_FDCWD, source, options->recursive_bind, !options->source_nofollow);
 	return fd < 0 ? error_set(err, errno, "cannot bind %s", source) : fd;
 }
@@ -96,12 +96,11 @@ const char *restore_mounts_open_source(struct arena *arena, size_t index)
 static int mount_source(void *data, const struct checkpoint_mount *mount, struct error *err)
 {
 	struct sources *sources = data;
-	const char *source = mount->source, *name = arena_printf(sources->arena, "%zu", sources->count++);
+	const char *source = bundle_path(sources->arena, sources->bundle, mount->source),
+		   *name = arena_printf(sources->arena, "%zu", sources->count++);
 	_cleanup_close_ int fd = -1, target = -1;
 	struct stat status;
 
-	if (source[0] != '/')
-		source = arena_printf(sources->arena, "%s/%s", sources->bundle, source);
 	fd = mount_clone(AT_FDCWD, source, true, true);
 	if (fd < 0 && errno == ENOENT)
 		return 0; /* it may not be in the images */

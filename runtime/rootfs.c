@@ -1,6 +1,7 @@
 /* See rootfs.h. */
 #include "runtime/rootfs.h"
 
+#include "runtime/bundle.h"
 #include "runtime/devices.h"
 #include "runtime/mask.h"
 #include "runtime/mount.h"
@@ -28,9 +29,7 @@ static bool root_is_shared(const struct oci_config *config)
 /* config.json's root.path, absolute. */
 static const char *rootfs_path(const struct rootfs_context *context)
 {
-	const char *path = context->config->root->path;
-
-	return path[0] == '/' ? path : arena_printf(context->arena, "%s/%s", context->bundle, path);
+	return bundle_path(context->arena, context->bundle, context->config->root->path);
 }
 
 /* What follows the rootfs' own path on the host; NULL if `path` is not below it. */
