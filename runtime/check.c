@@ -242,6 +242,21 @@ static bool probe_hook(const struct probe *probe, char detail[static DETAIL_MAX]
 	return status == 0;
 }
 
+/* False if the front door cannot do without. */
+static bool tell_of(const struct probe *probe)
+{
+	char detail[DETAIL_MAX] = "";
+	bool there = probe->probe(probe, detail);
+
+	printf("%-4s %s%s%s%s", there ? "yes" : "no", probe->name, *detail ? " (" : "", detail,
+		*detail ? ")" : "");
+	if (there)
+		printf("\n");
+	else
+		printf(": %s\n", probe->lack);
+	return there || !probe->needed;
+}
+
 #define POINTER(text) ((uint64_t)(uintptr_t)(text))
 
 int check_host(const char *hook)
@@ -297,20 +312,9 @@ int check_host(const char *hook)
 			"an ordinary user's container has one uid, its own (package uidmap)", false },
 	};
 	bool viable = true;
-	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(probes); i++) {
-		char detail[DETAIL_MAX] = "";
-		bool there = probes[i].probe(&probes[i], detail);
-
-		viable = viable && (there || !probes[i].needed);
-		printf("%-4s %s%s%s%s", there ? "yes" : "no", probes[i].name, *detail ? " (" : "", detail,
-			*detail ? ")" : "");
-		if (there)
-			printf("\n");
-		else
-			printf(": %s\n", probes[i].lack);
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(probes); i++)
+		viable = tell_of(&probes[i]) && viable;
 	printf("%s\n",
 		viable ? "fence -- COMMAND works here." : "fence -- COMMAND can't work here: see above.");
 	return viable ? 0 : 1;
