@@ -283,32 +283,27 @@ static int converse(struct dump *dump, struct error *err)
 int container_checkpoint(struct arena *arena, const char *root, const char *id,
 	const struct checkpoint_options *options, struct error *err)
 {
-	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
+	_cleanup_existing_ struct existing existing = NO_CONTAINER;
 	struct dump dump = { .arena = arena,
 		.options = options,
 		.directories = NO_DIRECTORIES,
 		.request.arena = arena,
 		.root = -1 };
 	_cleanup_directories_ struct checkpoint_directories directories = NO_DIRECTORIES;
-	enum container_status status;
-	struct oci_config *config;
-	struct state *state;
 
-	if (state_open(arena, root, id, &directory, err) < 0 ||
-		state_load(arena, &directory, &state, err) < 0 ||
-		state_cgroup(arena, state, &dump.cgroup, err) < 0 ||
-		state_load_config(arena, &directory, state, &config, err) < 0)
+	if (state_look_up(arena, root, id, &existing, err) < 0 ||
+		state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0)
 		return -1;
-	status = state_status(&directory, state, dump.cgroup);
-	if (status != CONTAINER_RUNNING)
-		return error_set(
-			err, 0, "cannot checkpoint a container that is %s", container_status_name(status));
-	if (checkpoint_refuse(arena, config, err) < 0 ||
+	if (existing.status != CONTAINER_RUNNING)
+		return error_set(err, 0, "cannot checkpoint a container that is %s",
+			container_status_name(existing.status));
+	if (checkpoint_refuse(arena, existing.config, err) < 0 ||
 		checkpoint_open(options, true, &directories, err) < 0)
 		return -1;
 	dump.directories = directories;
-	dump.state = state;
-	dump.config = config;
+	dump.state = existing.state;
+	dump.config = existing.config;
+	dump.cgroup = existing.cgroup;
 	if (describe(&dump, err) < 0 || converse(&dump, err) < 0)
 		return -1;
 	return options->leave_running || options->pre_dump ? 0 : container_delete(arena, root, id, true, err);

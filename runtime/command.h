@@ -43,14 +43,10 @@ command_function command_update, command_mounts, command_events;
 command_function command_checkpoint, command_restore;
 command_function command_spec, command_features, command_check, command_version, command_help;
 
-/* A container that exists. */
-struct listed {
-	struct state *state;
-	struct cgroup *cgroup;
-	enum container_status status;
-};
 int command_list_ids(struct invocation_context *context, struct string_list *ids); /* sorted */
-int command_look_up(struct invocation_context *context, const char *id, struct listed *listed);
+
+/* state_look_up(), but for the directory, which is closed. */
+int command_look_up(struct invocation_context *context, const char *id, struct existing *existing);
 
 /* Parses the command's words: 0; 1 when help was asked for and has been printed; -1 with an error. `options` may be NULL.
  * `rest` as positional_before_rest in command_line.h. */

@@ -135,7 +135,7 @@ static int freeze(struct invocation_context *context, bool frozen)
 {
 	enum container_status wanted = frozen ? CONTAINER_RUNNING : CONTAINER_PAUSED;
 	struct string_list arguments;
-	struct listed listed;
+	struct existing listed;
 	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
 
 	if (result != 0)

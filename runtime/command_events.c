@@ -72,7 +72,7 @@ static int print_statistics(const char *id, struct cgroup *cgroup, struct error 
 }
 
 /* Until the container has stopped. */
-static int follow(const char *id, const struct listed *listed, int64_t interval, struct error *err)
+static int follow(const char *id, const struct existing *listed, int64_t interval, struct error *err)
 {
 	_cleanup_arena_ struct arena *arena = arena_new();
 	_cleanup_close_ int pidfd = state_pidfd(listed->state);
@@ -116,7 +116,7 @@ int command_events(struct invocation_context *context)
 		OPTION(__typeof__(options), statistics, "stats", 0, FLAG, NULL, "tell it once, and end"),
 	};
 	struct string_list arguments;
-	struct listed listed;
+	struct existing listed;
 	int64_t interval = 0;
 	int result = COMMAND_PARSE(context, table, &options, container_only, 0, &arguments);
 

@@ -16,7 +16,7 @@ int command_net(struct invocation_context *context)
 	char *const words[] = { "fence-network", "flows", NULL };
 	_cleanup_close_ int state_fd = -1;
 	struct string_list arguments;
-	struct listed listed;
+	struct existing listed;
 	struct oci_state state;
 	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
 

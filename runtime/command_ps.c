@@ -140,7 +140,7 @@ int command_ps(struct invocation_context *context)
 			.choices = formats),
 	};
 	struct string_list arguments;
-	struct listed listed;
+	struct existing listed;
 	struct pids pids;
 	int result = COMMAND_PARSE(context, table, &options, container_only, 1, &arguments);
 

@@ -12,16 +12,12 @@ static const char *const container_only[] = { "CONTAINER", NULL };
 static const char *const formats[] = { "table", "json", NULL };
 enum format { FORMAT_TABLE, FORMAT_JSON };
 
-int command_look_up(struct invocation_context *context, const char *id, struct listed *listed)
+int command_look_up(struct invocation_context *context, const char *id, struct existing *existing)
 {
-	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
+	int result = state_look_up(context->arena, context->global->root, id, existing, &context->err);
 
-	if (state_open(context->arena, context->global->root, id, &directory, &context->err) < 0 ||
-		state_load(context->arena, &directory, &listed->state, &context->err) < 0 ||
-		state_cgroup(context->arena, listed->state, &listed->cgroup, &context->err) < 0)
-		return -1;
-	listed->status = state_status(&directory, listed->state, listed->cgroup);
-	return 0;
+	existing->directory.fd = close_fd(existing->directory.fd);
+	return result;
 }
 
 /* root or the number: names would need the host's user database. */
@@ -31,7 +27,7 @@ static const char *owner_name(struct arena *arena, const struct state *state)
 }
 
 /* The OCI state, and what crun and runc add to it. */
-static struct json *state_json(struct arena *arena, const struct listed *listed)
+static struct json *state_json(struct arena *arena, const struct existing *listed)
 {
 	struct oci_state oci = state_oci(listed->state, listed->status);
 	struct json *tree;
@@ -55,7 +51,7 @@ void command_print_json(struct arena *arena, const struct json *tree, bool prett
 int command_state(struct invocation_context *context)
 {
 	struct string_list arguments;
-	struct listed listed;
+	struct existing listed;
 	int result = command_parse(context, NULL, 0, NULL, container_only, 0, &arguments);
 
 	if (result != 0)
@@ -95,7 +91,7 @@ int command_list_ids(struct invocation_context *context, struct string_list *ids
 	return 0;
 }
 
-static void print_row(struct arena *arena, const struct listed *listed)
+static void print_row(struct arena *arena, const struct existing *listed)
 {
 	long long pid = listed->status == CONTAINER_STOPPED ? 0 : (long long)listed->state->pid.value;
 
@@ -107,7 +103,7 @@ static void print_row(struct arena *arena, const struct listed *listed)
 static void list_one(
 	struct invocation_context *context, const char *id, int format, bool quiet, struct json *all)
 {
-	struct listed listed;
+	struct existing listed;
 
 	if (command_look_up(context, id, &listed) < 0) {
 		/* One that is just being made, or removed, is no fault. */

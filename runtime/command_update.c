@@ -93,30 +93,27 @@ static int from_words(struct arena *arena, const struct update_words *words, str
 	return 0;
 }
 
-static int update_resctrl(struct arena *arena, const struct state_directory *directory,
-	const struct state *state, const struct update_words *words, struct error *err)
+static int update_resctrl(
+	struct arena *arena, struct existing *existing, const struct update_words *words, struct error *err)
 {
-	struct oci_config *config;
-
 	if (!words->l3_cache_schema && !words->memory_bandwidth_schema)
 		return 0;
-	if (state_load_config(arena, directory, state, &config, err) < 0)
+	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, err) < 0)
 		return -1;
-	return resctrl_update(config->linux->intel_rdt, state->id, words->l3_cache_schema,
+	return resctrl_update(existing->config->linux->intel_rdt, existing->state->id, words->l3_cache_schema,
 		words->memory_bandwidth_schema, err);
 }
 
 /* Engines hand over all that they know of a container's resources: nothing is wrong with devices that are to stay as they are. */
-static int check_devices(struct arena *arena, const struct state_directory *directory,
-	const struct state *state, const struct oci_resources *asked, struct error *err)
+static int check_devices(
+	struct arena *arena, struct existing *existing, const struct oci_resources *asked, struct error *err)
 {
 	struct device_rules present, wanted;
-	struct oci_config *config;
 
 	if (!asked->devices.count)
 		return 0;
-	if (state_load_config(arena, directory, state, &config, err) < 0 ||
-		device_rules_make(arena, config->linux->resources, &present, err) < 0 ||
+	if (state_load_config(arena, &existing->directory, existing->state, &existing->config, err) < 0 ||
+		device_rules_make(arena, existing->config->linux->resources, &present, err) < 0 ||
 		device_rules_make(arena, asked, &wanted, err) < 0)
 		return -1;
 	return device_rules_equal(&present, &wanted)
@@ -129,30 +126,26 @@ static int check_devices(struct arena *arena, const struct state_directory *dire
 int command_update(struct invocation_context *context)
 {
 	static const char *const container_only[] = { "CONTAINER", NULL };
-	_cleanup_state_directory_ struct state_directory directory = { .fd = -1 };
+	_cleanup_existing_ struct existing existing = NO_CONTAINER;
 	struct update_words words = { 0 };
 	struct oci_resources *resources;
 	struct string_list arguments;
-	struct cgroup *cgroup;
-	struct state *state;
 	int result = COMMAND_PARSE(context, update_options, &words, container_only, 0, &arguments);
 
 	if (result != 0)
 		return result < 0 ? -1 : 0;
-	if (state_open(context->arena, context->global->root, arguments.items[0], &directory, &context->err) <
-			0 ||
-		state_load(context->arena, &directory, &state, &context->err) < 0 ||
-		state_cgroup(context->arena, state, &cgroup, &context->err) < 0)
+	if (state_look_up(
+		    context->arena, context->global->root, arguments.items[0], &existing, &context->err) < 0)
 		return -1;
-	if (state_status(&directory, state, cgroup) == CONTAINER_STOPPED)
+	if (existing.status == CONTAINER_STOPPED)
 		return error_set(&context->err, 0, "container not running");
-	if (!cgroup)
+	if (!existing.cgroup)
 		return error_set(
 			&context->err, 0, "the container has no cgroup, so it has no limits to change");
 	result = words.resources ? from_file(context->arena, words.resources, &resources, &context->err)
 				 : from_words(context->arena, &words, &resources, &context->err);
-	if (result < 0 || check_devices(context->arena, &directory, state, resources, &context->err) < 0 ||
-		cgroup_update(cgroup, resources, &context->err) < 0)
+	if (result < 0 || check_devices(context->arena, &existing, resources, &context->err) < 0 ||
+		cgroup_update(existing.cgroup, resources, &context->err) < 0)
 		return -1;
-	return update_resctrl(context->arena, &directory, state, &words, &context->err);
+	return update_resctrl(context->arena, &existing, &words, &context->err);
 }

@@ -122,32 +122,6 @@ int container_run(
 	return container_run_made(arena, options, make_by_cloning, NULL, exit_status, err);
 }
 
-/* A container that exists, with all that is known of it. */
-struct existing {
-	struct state_directory directory;
-	struct state *state;
-	struct oci_config *config;
-	struct cgroup *cgroup;
-	enum container_status status;
-};
-
-static void cleanup_existing(struct existing *existing)
-{
-	cleanup_state_directory(&existing->directory);
-}
-#define _cleanup_existing_ _cleanup_(cleanup_existing)
-
-static int open_existing(
-	struct arena *arena, const char *root, const char *id, struct existing *existing, struct error *err)
-{
-	if (state_open(arena, root, id, &existing->directory, err) < 0 ||
-		state_load(arena, &existing->directory, &existing->state, err) < 0 ||
-		state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
-		return -1;
-	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);
-	return 0;
-}
-
 /* The ends of the fifo that the init process waits at; it has both open. */
 struct start_gate {
 	int writer, reader;
@@ -243,10 +217,10 @@ static int kill_and_wait(const struct existing *existing, struct error *err)
 
 int container_start(struct arena *arena, const char *root, const char *id, struct error *err)
 {
-	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
+	_cleanup_existing_ struct existing existing = NO_CONTAINER;
 	_cleanup_(close_gate) struct start_gate gate = { -1, -1 };
 
-	if (open_existing(arena, root, id, &existing, err) < 0 ||
+	if (state_look_up(arena, root, id, &existing, err) < 0 ||
 		state_load_config(arena, &existing.directory, existing.state, &existing.config, err) < 0 ||
 		claim_start(&existing, &gate, err) < 0)
 		return -1;
@@ -281,10 +255,10 @@ static bool outlives_its_init(struct arena *arena, struct existing *existing)
 int container_kill(
 	struct arena *arena, const char *root, const char *id, int signal, bool all, struct error *err)
 {
-	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
+	_cleanup_existing_ struct existing existing = NO_CONTAINER;
 	_cleanup_close_ int pidfd = -1;
 
-	if (open_existing(arena, root, id, &existing, err) < 0)
+	if (state_look_up(arena, root, id, &existing, err) < 0)
 		return -1;
 	if (all && existing.cgroup)
 		return cgroup_kill(existing.cgroup, signal, err);
@@ -343,11 +317,11 @@ static int delete_by_force(
 
 int container_delete(struct arena *arena, const char *root, const char *id, bool force, struct error *err)
 {
-	_cleanup_existing_ struct existing existing = { .directory.fd = -1 };
+	_cleanup_existing_ struct existing existing = NO_CONTAINER;
 
 	if (force)
 		return delete_by_force(arena, root, id, &existing, err);
-	if (open_existing(arena, root, id, &existing, err) < 0)
+	if (state_look_up(arena, root, id, &existing, err) < 0)
 		return -1;
 	if (existing.status != CONTAINER_STOPPED)
 		return error_set(err, 0,

@@ -333,6 +333,18 @@ int state_cgroup(struct arena *arena, const struct state *state, struct cgroup *
 	return state->cgroup ? cgroup_recall(arena, state->cgroup, cgroup, err) : 0;
 }
 
+int state_look_up(
+	struct arena *arena, const char *root, const char *id, struct existing *existing, struct error *err)
+{
+	*existing = NO_CONTAINER;
+	if (state_open(arena, root, id, &existing->directory, err) < 0 ||
+		state_load(arena, &existing->directory, &existing->state, err) < 0 ||
+		state_cgroup(arena, existing->state, &existing->cgroup, err) < 0)
+		return -1;
+	existing->status = state_status(&existing->directory, existing->state, existing->cgroup);
+	return 0;
+}
+
 struct oci_state state_oci(const struct state *state, enum container_status status)
 {
 	struct oci_state oci = {

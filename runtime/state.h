@@ -80,6 +80,25 @@ enum container_status state_status(
 	const struct state_directory *directory, const struct state *state, struct cgroup *cgroup);
 int state_cgroup(struct arena *arena, const struct state *state, struct cgroup **cgroup, struct error *err);
 
+/* A container that exists. */
+struct existing {
+	struct state_directory directory;
+	struct state *state;
+	struct cgroup *cgroup; /* NULL: it has none */
+	enum container_status status;
+	struct oci_config *config; /* NULL: not loaded yet */
+};
+#define NO_CONTAINER ((struct existing){ .directory.fd = -1 })
+static inline void cleanup_existing(struct existing *existing)
+{
+	cleanup_state_directory(&existing->directory);
+}
+#define _cleanup_existing_ __attribute__((cleanup(cleanup_existing)))
+
+/* All of it but the config. */
+int state_look_up(
+	struct arena *arena, const char *root, const char *id, struct existing *existing, struct error *err);
+
 struct oci_state state_oci(const struct state *state, enum container_status status);
 
 int state_remove(const struct state_directory *directory, struct error *err);
