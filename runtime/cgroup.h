@@ -68,6 +68,10 @@ struct cgroup_hierarchy {
 	const char
 		*path; /* the container's directory is mount_point followed by path, which begins with "/" */
 };
+static inline bool hierarchy_is_v2(const struct cgroup_hierarchy *hierarchy)
+{
+	return *hierarchy->controllers == '\0';
+}
 size_t cgroup_hierarchies(const struct cgroup *cgroup, const struct cgroup_hierarchy **hierarchies);
 bool cgroup_is_shared(const struct cgroup *cgroup);  /* it had processes before us */
 bool cgroup_is_unified(const struct cgroup *cgroup); /* pure v2 */

@@ -30,11 +30,6 @@ struct cgroup {
 	bool unified;	       /* pure v2 */
 };
 
-static inline bool hierarchy_is_v2(const struct cgroup_hierarchy *hierarchy)
-{
-	return *hierarchy->controllers == '\0';
-}
-
 /* True if `list` ("cpu,cpuacct", or with spaces) has the word. */
 bool cgroup_list_has(const char *list, const char *word);
 

@@ -139,20 +139,16 @@ int cgroup_apply_rdma(struct cgroup *cgroup, const struct oci_resources *resourc
 	return 0;
 }
 
-/* Some files (io.max) take one line per write(2). */
+/* Some files (io.max) take one line per write(2). Only a value that is nothing else is an empty line. */
 static int write_lines(struct cgroup_directory *directory, const char *file, char *lines, struct error *err)
 {
+	bool is_empty = !*lines;
 	char *line;
 
-	while ((line = strsep(&lines, "\n"))) {
-		if (!*line && lines)
-			continue;
-		if (!cgroup_write(directory->fd, file, line))
+	while ((line = strsep(&lines, "\n")))
+		if ((*line || is_empty) && !cgroup_write(directory->fd, file, line))
 			return error_set(err, errno, "linux.resources.unified: cannot write \"%s\" to %s/%s",
 				line, directory->path, file);
-		if (lines && !*lines)
-			break; /* the end of the last line */
-	}
 	return 0;
 }
 

@@ -207,9 +207,7 @@ static int map_source(void *data, size_t index, int fd, struct error *err)
 {
 	const struct init_context *context = data;
 
-	if (handshake_send(context->handshake, MESSAGE_SOURCE, &index, sizeof(index), fd, err) < 0)
-		return -1;
-	return handshake_expect(context->handshake, MESSAGE_SOURCE_MAPPED, &incoming, err);
+	return spawn_map_source(context->handshake, index, fd, err);
 }
 
 static int set_up_files(struct init_context *context, struct error *err)

@@ -34,17 +34,13 @@ struct change {
 	int theirs; /* the child's end of the handshake */
 };
 
-static struct message incoming;
-
 /* ---- in the container ---- */
 
 static int map_source(void *data, size_t index, int fd, struct error *err)
 {
 	const struct change *change = data;
 
-	if (handshake_send(change->theirs, MESSAGE_SOURCE, &index, sizeof(index), fd, err) < 0)
-		return -1;
-	return handshake_expect(change->theirs, MESSAGE_SOURCE_MAPPED, &incoming, err);
+	return spawn_map_source(change->theirs, index, fd, err);
 }
 
 /* By the name in its directory, which no link can lead elsewhere. (umount2(2) takes no fd; a place where something is mounted cannot be

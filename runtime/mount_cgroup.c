@@ -13,11 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool is_v2(const struct cgroup_hierarchy *hierarchy)
-{
-	return *hierarchy->controllers == '\0';
-}
-
 /* Only the mount's own options: its data, as with engines that write "cgroup", is about none of the hierarchies. */
 static struct mount_options options_for(const struct mount_request *request)
 {
@@ -42,8 +37,8 @@ static int new_hierarchy(const struct rootfs_context *context, const struct moun
 	if (strncmp(hierarchy->controllers, "name=", strlen("name=")) == 0)
 		*(const char **)arena_push(
 			context->arena, &options.data.items, &options.data.count, sizeof(char *)) = "none";
-	if (mount_create(is_v2(hierarchy) ? "cgroup2" : "cgroup", "cgroup", &options, NULL, false, &fd, err) <
-		0)
+	if (mount_create(hierarchy_is_v2(hierarchy) ? "cgroup2" : "cgroup", "cgroup", &options, NULL, false,
+		    &fd, err) < 0)
 		return -1;
 	return fd;
 }

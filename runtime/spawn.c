@@ -215,6 +215,13 @@ int spawn_receive_program(int handshake, struct seccomp_program *program, struct
 	return 1;
 }
 
+int spawn_map_source(int handshake, size_t index, int fd, struct error *err)
+{
+	if (handshake_send(handshake, MESSAGE_SOURCE, &index, sizeof(index), fd, err) < 0)
+		return -1;
+	return handshake_expect(handshake, MESSAGE_SOURCE_MAPPED, &incoming, err);
+}
+
 int spawn_open_console(int handshake, int console_socket, int devpts_fd, const struct oci_console_size *size,
 	struct error *err)
 {

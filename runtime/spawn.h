@@ -62,6 +62,9 @@ int spawn_sibling(int handshake, uint64_t flags, struct error *err);
 /* Waits for the program: 1, or 0 if there is none. It stays valid until the next message. */
 int spawn_receive_program(int handshake, struct seccomp_program *program, struct error *err);
 
+/* Has the runtime map the ids of the detached mount `fd`, the source of mounts[index]. */
+int spawn_map_source(int handshake, size_t index, int fd, struct error *err);
+
 /* Makes a terminal on the devpts and sends it to the console socket, or to the runtime if that is -1. Returns the slave. */
 int spawn_open_console(int handshake, int console_socket, int devpts_fd, const struct oci_console_size *size,
 	struct error *err);
