@@ -243,12 +243,16 @@ static struct mount_options with_all_cleared(const struct mount_options *options
 
 int mount_set(int fd, const struct mount_options *options, bool single, int user_namespace)
 {
-	const struct mount_options all = with_all_cleared(options);
+	struct mount_options all = with_all_cleared(options);
+	int result = set_all(fd, &all, single, user_namespace);
 
-	if (set_all(fd, &all, single, user_namespace) == 0)
-		return 0;
-	if (errno != EPERM || !options->clear_if_allowed)
-		return -1;
+	/* There is no such flag to clear before Linux 5.14. */
+	if (result < 0 && errno == EINVAL && options->clear_if_allowed & MOUNT_ATTR_NOSYMFOLLOW) {
+		all.own.clear &= ~(uint64_t)MOUNT_ATTR_NOSYMFOLLOW;
+		result = set_all(fd, &all, single, user_namespace);
+	}
+	if (result == 0 || errno != EPERM || !options->clear_if_allowed)
+		return result;
 	return set_all(fd, options, single, user_namespace);
 }
 

@@ -989,6 +989,19 @@ cgroup_mount='.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "s
 
 # --- older kernels ---
 
+# bats test_tags=root
+@test "on a kernel that has mount_setattr and not nosymfollow, as 5.12" {
+	require_kernel strace strace -f --inject=mount_setattr:error=EINVAL:when=1 true
+	mkdir -p "$WORK/source"
+	make_bundle '.mounts |= map(select(.destination == "/proc"))'
+	bind /x ro
+	edit_config '.mounts |= reverse'
+	bundle_args grep ' /x ' /proc/self/mountinfo
+	# The first call in the container is refused, as there one with that flag would be.
+	runs in_host strace -f -o /dev/null --inject=mount_setattr:error=EINVAL:when=1 "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID"
+	has ' ro,'
+}
+
 @test "on a kernel without mount_setattr everything is as on this one" {
 	require_kernel strace strace -f --inject=mount_setattr:error=ENOSYS true
 	mkdir -p "$WORK/source"
