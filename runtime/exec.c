@@ -56,13 +56,13 @@ int exec_target_open(const struct state *state, const struct oci_config *config,
 	struct error *err)
 {
 	struct namespaces listed;
-	pid_t pid = (pid_t)state->pid.value;
+	pid_t first = (pid_t)state->pid.value, pid = first;
 	_cleanup_close_ int init = state_pidfd(state);
 
 	if (init < 0)
 		return error_set(err, 0, "container not running");
 	if (oci_annotation(config, ANNOTATION_INIT))
-		pid = first_child(pid);
+		pid = first_child(first);
 	target->pidfd = pidfd_open(pid, 0);
 	if (target->pidfd < 0)
 		return error_set(err, errno, "cannot open process %d of the container", pid);
@@ -70,6 +70,9 @@ int exec_target_open(const struct state *state, const struct oci_config *config,
 	listed.present[NAMESPACE_TIME] = listed.present[NAMESPACE_TIME] || state->time_namespace.value;
 	target->flags = namespaces_setns_flags(&listed, pid);
 	target->can_set_groups = idmap_can_set_groups(pid);
+	/* The command may have ended before it was opened, and its pid be a stranger's by then. */
+	if (pid != first && first_child(first) != pid)
+		return error_set(err, 0, "container not running");
 	return 0;
 }
 
