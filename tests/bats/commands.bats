@@ -279,14 +279,13 @@ exec(sys.argv[2])' "$1" "$2"
 	bundle_args sh -c 'yes 0123456789 | head -n 30000'
 	give "$BUNDLE"
 	runs as_who /usr/bin/python3 - "$FENCE" --root "$STATE" run --bundle "$BUNDLE" "$ID" <<-'END'
-		import fcntl, os, struct, subprocess, sys, termios, time
+		import os, select, subprocess, sys, time
 		reader, writer = os.pipe()
 		os.set_blocking(writer, False)
 		program = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=writer)
-		os.close(writer)
-		waiting = lambda: struct.unpack("i", fcntl.ioctl(reader, termios.FIONREAD, b"    "))[0]
-		while program.poll() is None and waiting() < 65536 - 4096:
+		while program.poll() is None and select.select([], [writer], [], 0)[1]:
 		    time.sleep(0.01)
+		os.close(writer)
 		text = b""
 		while block := os.read(reader, 65536):
 		    text += block
