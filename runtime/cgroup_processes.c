@@ -184,7 +184,8 @@ int cgroup_freeze(struct cgroup *cgroup, bool freeze, struct error *err)
 	if (!directory)
 		return error_set(
 			err, 0, "the container has no freezer cgroup, without which it cannot be paused");
-	if (set_frozen(directory, v2, freeze))
+	/* What is gone, as a systemd scope with its last process, holds nothing. */
+	if (set_frozen(directory, v2, freeze) || (!freeze && (errno == ENOENT || errno == ENODEV)))
 		return 0;
 	error_set(err, errno, "cannot %s the cgroup %s", freeze ? "freeze" : "thaw", directory->path);
 	if (freeze)
