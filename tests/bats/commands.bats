@@ -143,7 +143,10 @@ exec(sys.argv[2])' "$1" "$2"
 	runs oci run --bundle "$BUNDLE" --config other.json "$ID"
 	mv "$BUNDLE/other.json" "$TEST_DIR/other.json"
 	runs oci run --no-subreaper --bundle "$BUNDLE" --config "$TEST_DIR/other.json" "$ID"
-	runs oci run --bundle "$BUNDLE" --config /dev/stdin "$ID" < <(cat "$TEST_DIR/other.json")
+	mkfifo "$WORK/pipe"
+	give "$WORK/pipe"
+	cat "$TEST_DIR/other.json" >"$WORK/pipe" 3>&- &
+	runs oci run --bundle "$BUNDLE" --config "$WORK/pipe" "$ID"
 }
 
 # bats test_tags=root
