@@ -15,6 +15,7 @@ enum {
 	STREAMS_MAX = 64,
 	PENDING_MAX = 32,     /* queries under way of one stream */
 	OUT_MAX = 128 * 1024, /* more answers than that unread: no more questions are taken */
+	OUT_OF_ALL_MAX = 8 << 20,
 	IDLE_MILLISECONDS = 30000,
 };
 
@@ -42,7 +43,7 @@ struct dns_streams {
 	struct loop *loop;
 	struct dns *dns;
 	LIST_HEAD(, stream) list;
-	size_t count;
+	size_t count, unread; /* unread: bytes, of all */
 };
 
 static void close_stream(struct stream *stream)
@@ -51,6 +52,7 @@ static void close_stream(struct stream *stream)
 
 	LIST_REMOVE(stream, link);
 	stream->streams->count--;
+	stream->streams->unread -= stream->out_length;
 	for (size_t i = 0; i < PENDING_MAX; i++) {
 		if (stream->pending[i].query)
 			dns_cancel(stream->pending[i].query);
@@ -63,7 +65,9 @@ static void close_stream(struct stream *stream)
 
 static void append_reply(struct stream *stream, const uint8_t *reply, size_t length)
 {
-	uint8_t *grown = realloc(stream->out, stream->out_length + 2 + length);
+	size_t *unread = &stream->streams->unread;
+	uint8_t *grown =
+		*unread < OUT_OF_ALL_MAX ? realloc(stream->out, stream->out_length + 2 + length) : NULL;
 
 	if (!grown) {
 		stream->broken = true;
@@ -74,6 +78,7 @@ static void append_reply(struct stream *stream, const uint8_t *reply, size_t len
 	grown[stream->out_length + 1] = (uint8_t)length;
 	memcpy(grown + stream->out_length + 2, reply, length);
 	stream->out_length += 2 + length;
+	*unread += 2 + length;
 }
 
 static void send_replies(struct stream *stream)
@@ -86,6 +91,7 @@ static void send_replies(struct stream *stream)
 			return;
 		}
 		stream->out_length -= (size_t)sent;
+		stream->streams->unread -= (size_t)sent;
 		memmove(stream->out, stream->out + sent, stream->out_length);
 	}
 	free(stream->out);

@@ -130,3 +130,29 @@ for cookie in b"cookie-1", b"cookie-2":
     c.sendall(struct.pack("!H", len(q)) + q); print(take(c, struct.unpack("!H", take(c, 2))[0])[-8:].decode())'
 	is $'cookie-1\ncookie-2'
 }
+
+@test "long answers that nobody reads are bounded in memory" {
+	start resolver /usr/bin/python3 -u -c '
+import socket, struct, threading
+u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); u.bind(("127.0.0.1", 5353)); t = socket.create_server(("127.0.0.1", 5353)); print("serving")
+def answer(q, truncated): return q[:2] + (b"\x83" if truncated else b"\x81") + b"\x80\0\1" + bytes(6) + q[12:q.index(b"\0", 12) + 5] + bytes(0 if truncated else 60000)
+def udp():
+    while True: q, peer = u.recvfrom(4096); u.sendto(answer(q, True), peer)
+def tcp(c):
+    while length := c.recv(2, socket.MSG_WAITALL): r = answer(c.recv(struct.unpack("!H", length)[0], socket.MSG_WAITALL), False); c.sendall(struct.pack("!H", len(r)) + r)
+threading.Thread(target=udp, daemon=True).start()
+while True: threading.Thread(target=tcp, args=(t.accept()[0],), daemon=True).start()'
+	wait_until grep -q serving "$TEST_DIR/resolver.log"
+	relay '{"defaultAction": "allow", "dns": "127.0.0.1:5353"}'
+	runs python "$questions"'
+held = []
+for i in range(60):
+    c = connect("192.0.2.53", 53); c.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096); held.append(c)
+    for j in range(32): q = query("n%d-%d.example.com" % (i, j)); c.send(struct.pack("!H", len(q)) + q)
+    time.sleep(0.1)
+time.sleep(1); print(ask("last.example.com")[0])'
+	is 0
+	local resident
+	resident=$(awk '/^VmHWM/ { print $2 }' "/proc/$RELAY/status")
+	[ "$resident" -lt 32768 ] || { echo "the relay has $resident KiB" >&2 && return 1; }
+}
