@@ -5,14 +5,7 @@
 #include "spec/facts_internal.h"
 #include "spec/cleanup.h"
 
-#include <dirent.h>
 #include <string.h>
-
-static void cleanup_directory(DIR **directory)
-{
-	if (*directory)
-		closedir(*directory);
-}
 
 /* "docker" is denied but "docker ps" allowed: then the program must run. */
 static bool is_needed(const struct policy *policy, const char *name)
@@ -48,7 +41,7 @@ static void deny_program(struct gatherer *gatherer, const char *directory, const
 
 static void search(struct gatherer *gatherer, const struct policy *policy, const char *path)
 {
-	_cleanup_(cleanup_directory) DIR *directory = opendir(path);
+	_cleanup_closedir_ DIR *directory = opendir(path);
 	const struct dirent *entry;
 
 	while (directory && (entry = readdir(directory))) {

@@ -22,7 +22,7 @@ static const struct field network_fields[] = {
 	FIELD(struct policy_network, proxy_url, "proxyUrl", STRING),
 	FIELD(struct policy_network, fallback_proxies, "fallbackProxies", STRING_LIST),
 	FIELD(struct policy_network, http_proxy_url, "httpProxyUrl", STRING),
-	FIELD(struct policy_network, dns_address, "dnsAddr", STRING, .check = check_resolver),
+	FIELD(struct policy_network, dns_address, "dnsAddr", STRING, .check = check_host_port),
 	RULES(struct policy_network, allowed_domains, "allowedDomains"),
 	RULES(struct policy_network, denied_domains, "deniedDomains"),
 	PATHS(struct policy_network, allow_unix_sockets, "allowUnixSockets"),

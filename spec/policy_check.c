@@ -203,7 +203,7 @@ const char *check_egress_rule(const char *value)
 	return check_destination(rest);
 }
 
-static const char *check_host_port(const char *text)
+const char *check_host_port(const char *text)
 {
 	char host[NAME_LENGTH_MAX + 3];
 	const char *colon = strrchr(text, ':'), *bracket = strrchr(text, ']');
@@ -228,11 +228,6 @@ static const char *check_host_port(const char *text)
 	if (strchr(host, ':'))
 		return "has an IPv6 address without brackets; write [ADDRESS]:PORT";
 	return is_address(AF_INET, host) ? NULL : check_name(host);
-}
-
-const char *check_resolver(const char *value)
-{
-	return check_host_port(value);
 }
 
 const char *check_proxy_url(const char *value)

@@ -12,7 +12,7 @@ const char *check_command_rule(const char *value);
 const char *check_egress_rule(const char *value);
 const char *check_proxy_url(
 	const char *value); /* its sentence must be printed without the value: it may hold a password */
-const char *check_resolver(const char *value);
+const char *check_host_port(const char *value);
 const char *check_inbound(const char *value);
 const char *check_capability(const char *value);
 const char *check_system_call(const char *value);

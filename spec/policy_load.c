@@ -305,7 +305,7 @@ int policy_override(struct arena *arena, struct policy *policy, const struct pol
 		if (fault)
 			return error_set(err, 0, "--proxy: the URL %s", fault);
 	}
-	fault = overrides->dns ? check_resolver(overrides->dns) : NULL;
+	fault = overrides->dns ? check_host_port(overrides->dns) : NULL;
 	if (fault)
 		return error_set(err, 0, "--dns: \"%s\" %s", overrides->dns, fault);
 	if (check_words(&overrides->allow, "--allow", check_egress_rule, err) < 0 ||
