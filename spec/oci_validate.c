@@ -133,6 +133,8 @@ static const char *sysctl_namespace(struct arena *arena, const char *key)
 	for (slash = dotted; *slash; slash++)
 		if (*slash == '/')
 			*slash = '.';
+	if (strstr(dotted, "..")) /* "net/../kernel/core_pattern" */
+		return NULL;
 	for (i = 0; i < ARRAY_SIZE(owners); i++) {
 		length = strlen(owners[i].name);
 		if (owners[i].name[length - 1] == '.' ? !strncmp(dotted, owners[i].name, length)
