@@ -27,7 +27,7 @@ static bool path_of(const char *key, char path[KEY_MAX])
 		if (dots && (key[i] == '.' || key[i] == '/'))
 			path[i] = key[i] == '.' ? '/' : '.';
 	}
-	return true;
+	return !strstr(path, ".."); /* the second wall behind the validation: it would be the host's */
 }
 
 static bool is_procfs(int fd)
