@@ -57,6 +57,9 @@ static bool fits_fsconfig(const char *source, const struct mount_options *option
 	for (size_t i = 0; i < options->data.count; i++) {
 		const char *value = strchr(options->data.items[i], '=');
 
+		/* Several options in one, or a quoted value: mount(2) parts them, each file system as it likes. */
+		if (strpbrk(options->data.items[i], ",\""))
+			return false;
 		if (value && strlen(value + 1) > FSCONFIG_VALUE_MAX)
 			return false;
 	}

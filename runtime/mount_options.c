@@ -211,7 +211,7 @@ int mount_options_read(struct arena *arena, const struct oci_mount *mount, size_
 
 		if (option)
 			add(arena, options, option);
-		else if (!add_idmap(options, mount->options.items[i]))
+		else if (*mount->options.items[i] && !add_idmap(options, mount->options.items[i]))
 			*(const char **)arena_push(arena, &options->data.items, &options->data.count,
 				sizeof(char *)) = mount->options.items[i];
 	}

@@ -344,6 +344,16 @@ restricted_source() {
 	done
 }
 
+@test "several options in one word, and an empty one" {
+	make_bundle
+	add_mount '{"destination": "/t", "type": "tmpfs", "source": "tmpfs", "options": ["noexec", "size=64k,mode=0751", ""]}' \
+		'{"destination": "/b", "type": "bind", "source": "/etc", "options": ["bind", "", "ro"]}'
+	inside 'grep " /t " /proc/self/mountinfo; stat -c %a /t; touch /b/x'
+	[[ ${lines[0]} == *' rw,noexec,relatime - tmpfs '*size=64k,mode=751* ]]
+	[ "${lines[1]}" = 751 ]
+	has 'Read-only file system'
+}
+
 # bats test_tags=root
 @test "options too long for fsconfig go the other way" {
 	make_bundle
