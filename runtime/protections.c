@@ -254,6 +254,8 @@ static int check_mounts(struct arena *arena, const struct json *recorded, pid_t 
 		if (!entry)
 			return error_set(
 				err, 0, "the mount %s has not been restored", string_in(mount, "path"));
+		if (!list_in(mount, "denied", err))
+			return -1;
 		if (denied_by(mount) & ~entry->attributes)
 			return error_set(err, 0, "the mount %s has been restored with fewer restrictions",
 				entry->path);
@@ -276,7 +278,10 @@ static const struct json *find_thread(const struct json *threads, const char *id
 static int compare_facts(
 	const struct json *before, const struct json *after, const char *id, bool labels, struct error *err)
 {
-	for (size_t i = 0; before->type == JSON_OBJECT && i < before->object.count; i++) {
+	/* A record that says nothing must not agree with everything. */
+	if (before->type != JSON_OBJECT || before->object.count == 0)
+		return error_set(err, 0, "the checkpoint's record lacks what process %s was held by", id);
+	for (size_t i = 0; i < before->object.count; i++) {
 		const char *name = before->object.members[i].key;
 
 		if (!labels && strcmp(name, LABEL) == 0)

@@ -107,6 +107,15 @@ mode() {
 	rm -f "$FAKE_CRIU/log"
 }
 
+# refused_restore MESSAGE [OPTION…]: in one line, and nothing is left.
+refused_restore() {
+	fails F restore --detach --bundle "$BUNDLE" "${@:2}" "$ID" <"$WORK/in"
+	has "$1"
+	[ "${#lines[@]}" -eq 1 ] || complain 'it should be one line'
+	is_gone
+	assert_nothing_left
+}
+
 is_gone() {
 	fails F state "$ID"
 	has 'container does not exist'
@@ -301,6 +310,22 @@ is_gone() {
 	has 'this is no whole checkpoint'
 	fails F restore --detach --bundle "$BUNDLE" --image-path nothing "$ID" <"$WORK/in"
 	assert_nothing_left
+}
+
+@test "a record that somebody damaged: one line, and nothing is left" {
+	begin
+	runs F checkpoint "$ID"
+	mv checkpoint/fence.json whole.json
+	while IFS='|' read -r damage message; do
+		rm -rf checkpoint/fence.json
+		(cd checkpoint && eval "$damage")
+		refused_restore "$message"
+	done <<-'TABLE'
+		head -c 100 ../whole.json >fence.json|fence.json:1:101: descriptors[2]
+		: >fence.json|fence.json:1:1: the text ends too early
+		mkdir fence.json|fence.json: cannot be read
+		jq '.descriptors[0].kind = "x"' ../whole.json >fence.json|has to be one again
+	TABLE
 }
 
 @test "what comes back with less than it had is killed before it can run" {
@@ -528,9 +553,7 @@ signal.pause()' "$TEST_DIR/console"
 		rm -rf other
 		cp -a images other
 		jq -c "$filter" images/fence.json >other/fence.json
-		fails F restore --detach --bundle "$BUNDLE" --image-path other "$ID" <"$WORK/in"
-		has "$message"
-		assert_nothing_left
+		refused_restore "$message" --image-path other
 	done <<-'TABLE'
 		.protections.mounts += [{"path": "/new", "denied": []}]|the mount /new has not been restored
 		del(.protections.mounts[1])|mounts have been restored where there were
@@ -539,6 +562,13 @@ signal.pause()' "$TEST_DIR/console"
 		.protections.threads[0].facts.limits = ""|with limits
 		.protections.threads[0].id = "999"|a process 1 has been restored that was not there
 		.protections = null|record lacks
+		.protections = []|record lacks
+		.protections.threads = {}|record lacks
+		.protections.threads[0] = 1|a process 1 has been restored that was not there
+		.protections.threads[0].facts = 1|record lacks what process 1 was held by
+		.protections.threads[0].facts = {}|record lacks what process 1 was held by
+		.protections.mounts[0] = 1|has not been restored
+		.protections.mounts[0].denied = 1|record lacks "denied"
 	TABLE
 	# Restrictions of mounts that were lost are given back: here more than there were.
 	jq -c '.protections.mounts |= map(if .path == "/tmp" then .denied += ["nosymfollow"] else . end)' images/fence.json >other/fence.json
@@ -546,6 +576,19 @@ signal.pause()' "$TEST_DIR/console"
 	runs F exec "$ID" grep ' /tmp ' /proc/self/mountinfo
 	has nosymfollow
 	runs F delete --force "$ID"
+	while read -r damage; do
+		rm -rf other
+		cp -a images other
+		(cd other && eval "$damage")
+		refused_restore 'CRIU could not do it: ' --image-path other
+	done <<-'TABLE'
+		rm inventory.img
+		rm core-1.img
+		: >pstree.img
+		truncate -s 100 core-1.img
+		cp mm-1.img files.img
+		cp mm-1.img pagemap-1.img
+	TABLE
 	assert_nothing_left
 }
 
