@@ -1,4 +1,5 @@
 /* See mount_request.h. */
+#include "runtime/cgroup.h"
 #include "runtime/mount_request.h"
 
 #include "runtime/bundle.h"
@@ -137,11 +138,13 @@ static int open_target(const struct rootfs_context *context, const struct mount_
 	return fd < 0 ? error_wrap(err, "mounts[%zu].destination", request->index) : fd;
 }
 
+/* Where v1 has the controllers, cgroup2 is a file system as any other. */
 static bool is_cgroup(const struct mount_request *request)
 {
 	const char *type = request->mount->type;
 
-	return type && (strcmp(type, "cgroup") == 0 || strcmp(type, "cgroup2") == 0);
+	return type &&
+	       (strcmp(type, "cgroup") == 0 || (strcmp(type, "cgroup2") == 0 && cgroup_host_is_unified()));
 }
 
 bool mount_request_takes_root(const struct mount_request *request)

@@ -976,6 +976,15 @@ cgroup_mount='.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "s
 }
 
 # bats test_tags=root
+@test "a mount of type cgroup2 is v2, also beside v1" {
+	grep -q cgroup2 /proc/filesystems
+	make_bundle '.mounts += [{"destination": "/v2", "type": "cgroup2", "source": "cgroup2", "options": ["ro"]}] | .linux.namespaces += [{"type": "cgroup"}]'
+	inside 'ls /v2; mkdir /v2/x'
+	has cgroup.controllers
+	has 'Read-only file system'
+}
+
+# bats test_tags=root
 @test "on v2 without a cgroup namespace a cgroup mount is as /proc/self/cgroup tells, read-only" {
 	require_kernel 'cgroup v2 alone' test "$(stat -f -c %T /sys/fs/cgroup)" = cgroup2fs
 	make_bundle "$cgroup_mount | .linux.resources.pids.limit = 77"
