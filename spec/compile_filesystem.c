@@ -16,8 +16,6 @@
 
 #define ANNOTATION_PLACEHOLDERS "dev.fence.placeholders"
 
-typedef LIST_OF(struct place) places;
-
 struct layout {
 	struct compilation *compilation;
 	places placed;			       /* all, sorted; the first is the root */
@@ -59,8 +57,7 @@ static void add_directory(const struct compilation *compilation, const char *pat
 		(struct bundle_entry){ .kind = BUNDLE_DIRECTORY, .path = path, .mode = 0755 });
 }
 
-static void add_file(
-	const struct compilation *compilation, const char *path, const char *content, uint32_t mode)
+void add_file(const struct compilation *compilation, const char *path, const char *content, uint32_t mode)
 {
 	const char *slash = strrchr(path, '/');
 
@@ -173,7 +170,7 @@ static void add_bind(const struct compilation *compilation, const char *destinat
 }
 
 /* A mask is in the bundle once something is covered by it. */
-static void bind_mask(const struct compilation *compilation, const char *destination, const char *mask)
+void bind_mask(const struct compilation *compilation, const char *destination, const char *mask)
 {
 	bool directory = strcmp(mask, MASK_DIRECTORY) == 0;
 
@@ -428,13 +425,13 @@ static void place_node(struct layout *layout, const struct rule_node *node)
 
 /* What the skeleton needs beside mount points */
 
-static const struct place *place_at(const struct layout *layout, const char *path)
+const struct place *place_at(const places *placed, const char *path)
 {
-	const struct place *nearest = &layout->placed.items[0];
+	const struct place *nearest = &placed->items[0];
 
-	for (size_t i = 1; i < layout->placed.count; i++)
-		if (path_is_within(path, layout->placed.items[i].path))
-			nearest = &layout->placed.items[i];
+	for (size_t i = 1; i < placed->count; i++)
+		if (path_is_within(path, placed->items[i].path))
+			nearest = &placed->items[i];
 	return nearest;
 }
 
@@ -460,7 +457,7 @@ static void add_links(struct layout *layout)
 
 	for (size_t i = 0; i < facts->links.count; i++) {
 		const struct path_link *link = &facts->links.items[i];
-		const struct place *place = place_at(layout, link->path);
+		const struct place *place = place_at(&layout->placed, link->path);
 
 		if (place->backing != BACKING_SKELETON)
 			continue;
@@ -482,7 +479,7 @@ static bool has_mount_within(const struct compilation *compilation, const char *
 
 static void add_skeleton_directory(struct layout *layout, const char *path)
 {
-	const struct place *place = path ? place_at(layout, path) : NULL;
+	const struct place *place = path ? place_at(&layout->placed, path) : NULL;
 
 	if (place && backed_by_bundle(layout->compilation, place))
 		add_directory(layout->compilation, stored(layout, place, path));
@@ -544,6 +541,7 @@ static void finish(struct layout *layout)
 	add_skeleton_directory(layout, facts->home_at.path);
 	add_links(layout);
 	hide_what_is_covered(layout);
+	compile_git_excludes(compilation, &layout->placed, layout->placeholders);
 	hide_kernel_files(compilation);
 	if (layout->missing)
 		string_list_note(compilation->arena, &compilation->compiled->notes,

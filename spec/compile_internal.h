@@ -67,11 +67,19 @@ struct place {
 	size_t shared_mask; /* an owner's, of MASK: its index in config->mounts, while it uses the empty directory that all share; else 0 */
 };
 
+typedef LIST_OF(struct place) places;
+
 /* compile_filesystem.c */
 struct oci_mount *add_mount(const struct compilation *compilation, const char *destination, const char *type,
 	const char *source, const char *const *options);
 const char *in_bundle(const struct compilation *compilation, const char *path); /* absolute */
+void add_file(const struct compilation *compilation, const char *path, const char *content, uint32_t mode);
+/* Read-only; `mask` is in the bundle. */
+void bind_mask(const struct compilation *compilation, const char *destination, const char *mask);
+const struct place *place_at(const places *placed, const char *path); /* the nearest around it, or at it */
 int compile_filesystem(struct compilation *compilation, struct error *err);
+void compile_git_excludes(
+	const struct compilation *compilation, const places *placed, struct json *placeholders);
 void compile_landlock(struct compilation *compilation, const struct string_list *readable,
 	const struct string_list *writable);
 

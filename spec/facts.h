@@ -40,6 +40,13 @@ struct path_fact {
 	} links; /* paths of the links that led here */
 };
 
+/* .git/info/exclude of a repository whose files may be written. */
+struct git_exclude {
+	const char *path;    /* canonical, as the working directories are */
+	const char *content; /* "": it is missing, or as good as that, and can be made */
+	struct string_list worktrees;
+};
+
 struct path_facts {
 	struct path_fact *items;
 	size_t count;
@@ -64,6 +71,10 @@ struct facts {
 	bool root_is_bound; /* that is so, and one mount of "/" does: only links are in top_level then */
 	struct string_list covered; /* what must not be seen of the root that is bound: /sys, /run … */
 	struct path_facts system;   /* of /sys: what programs ask about the machine */
+	struct {
+		struct git_exclude *items;
+		size_t count;
+	} git_excludes;
 	struct path_fact resolv_conf;
 	struct {
 		struct path_link *items;

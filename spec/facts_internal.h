@@ -42,5 +42,8 @@ struct git_config {
 };
 void git_config_read(struct gatherer *gatherer, const char *path, struct git_config *config);
 
+/* facts_git_exclude.c: of a repository, for one of its working directories. */
+void gather_git_exclude(struct gatherer *gatherer, const char *worktree, const char *git_directory);
+
 /* facts_protected.c */
 void gather_protected(struct gatherer *gatherer, const struct policy *policy);

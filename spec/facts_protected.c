@@ -16,7 +16,6 @@
 enum {
 	DEPTH_DEFAULT = 3,
 	ENTRIES_MANY = 100000, /* names to be looked at, worth a note */
-	GITDIR_MAX = 64 * 1024,
 };
 
 #define NO_SETTINGS "{}\n"
@@ -340,8 +339,8 @@ static void note_repository(struct gatherer *gatherer, const char *directory, co
 		directory, fact.path);
 }
 
-/* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. */
-static void protect_git_file(
+/* .git is a file in worktrees and submodules: what it names holds the hooks, or names what does. That is returned, or NULL. */
+static const char *protect_git_file(
 	struct gatherer *gatherer, const char *file, const char *directory, bool allow_config)
 {
 	const char *text = read_line(gatherer, file, "gitdir: ");
@@ -350,32 +349,36 @@ static void protect_git_file(
 		git_directory ? read_line(gatherer, below(gatherer, git_directory, "commondir"), "") : NULL;
 
 	if (!git_directory)
-		return;
+		return NULL;
 	pin(gatherer, git_directory);
 	protect_git_directory(gatherer, git_directory, allow_config, true);
 	protect(gatherer, below(gatherer, git_directory, "gitdir"), false, false);
 	if (!common) {
 		protect_by_git_config(gatherer, git_directory, directory);
 		note_repository(gatherer, directory, git_directory);
-		return;
+		return git_directory;
 	}
 	common = from(gatherer, git_directory, common);
 	note_repository(gatherer, directory, common);
 	pin(gatherer, common);
 	protect_git_directory(gatherer, common, allow_config, true);
 	protect_by_git_config(gatherer, common, directory);
+	return common;
 }
 
 static void protect_git(struct gatherer *gatherer, const char *directory, bool allow_config, bool at_top)
 {
-	const char *path = below(gatherer, directory, ".git");
+	const char *path = below(gatherer, directory, ".git"), *common;
 	struct path_fact fact;
 
 	resolve_path(gatherer, path, true, &fact);
 	if (fact.kind != PATH_DIRECTORY || holds_nothing(gatherer, &fact)) {
 		/* Missing: an empty directory will be in its place, which git does not take for a repository. */
-		if (protect(gatherer, path, true, at_top) == PATH_FILE)
-			protect_git_file(gatherer, path, directory, allow_config);
+		common = protect(gatherer, path, true, at_top) == PATH_FILE
+				 ? protect_git_file(gatherer, path, directory, allow_config)
+				 : NULL;
+		if (common && at_top)
+			gather_git_exclude(gatherer, directory, common);
 		return;
 	}
 	resolve_path(gatherer, path, false, &fact);
@@ -385,6 +388,8 @@ static void protect_git(struct gatherer *gatherer, const char *directory, bool a
 	protect_git_directory(gatherer, path, allow_config, true);
 	protect_by_git_config(gatherer, path, directory);
 	protect_modules(gatherer, below(gatherer, path, "modules"), allow_config, DEPTH_DEFAULT);
+	if (at_top)
+		gather_git_exclude(gatherer, directory, path);
 }
 
 /* A directory that is a repository itself, without a working directory or as another's .git. */

@@ -20,6 +20,13 @@ snapshot() {
 	find "$HOME" "$WORK" -type f -print0 | sort -z | xargs -0r md5sum
 }
 
+# repository DIRECTORY [OPTION…]: of whoever runs fence.
+repository() {
+	as_who git init -q "${@:2}" "$1"
+	as_who git -C "$1" config user.email a@example.com
+	as_who git -C "$1" config user.name a
+}
+
 protected_files='.gitconfig .gitmodules .bashrc .bash_profile .zshrc .zprofile .profile .ripgreprc .mcp.json
 	.git/hooks/pre-commit .git/config .vscode/settings.json .idea/workspace.xml .claude/commands/x.md .claude/agents/x.md'
 
@@ -167,9 +174,7 @@ protected_files='.gitconfig .gitmodules .bashrc .bash_profile .zshrc .zprofile .
 	for who in $EVERYONE; do
 		become "$who"
 		policy
-		as_who git init -q .
-		as_who git config user.email a@example.com
-		as_who git config user.name a
+		repository .
 		echo text >file
 		give .
 		runs fenced sh -ec 'git status >/dev/null && git add file && git commit -qm first && git log --format=%s'
@@ -205,6 +210,116 @@ protected_files='.gitconfig .gitmodules .bashrc .bash_profile .zshrc .zprofile .
 		stop "$STARTED"
 		wait_until sh -c '! test -e .git/commondir'
 		[ "$(find .git | grep -v index | sort)" = "$before" ]
+	done
+}
+
+@test "git sees none of fence's placeholders: nothing but the user's files is added" {
+	for who in $EVERYONE; do
+		become "$who"
+		# Placeholders in all kinds of places, and with all kinds of names.
+		policy '{ "filesystem": { "allowWrite": [".", "a [b]?*\\"], "denyWrite": ["sub/#! \\\n\r "] } }'
+		repository .
+		as_who git commit -q --allow-empty -m first
+		printf '# mine\nignored' >.git/info/exclude # without a newline at its end
+		mkdir sub .claude 'a [b]?*\'
+		echo text | tee file sub/file ignored .claude/mine >/dev/null
+		give .
+		snapshot | grep -v index >"$TEST_DIR/before"
+		runs fenced git status --porcelain -uall
+		is $'?? .claude/mine\n?? file\n?? sub/file'
+		runs fenced cat .git/info/exclude
+		has '# mine'
+		fails fenced sh -c 'echo x >>.git/info/exclude'
+		policy
+		start up "${AS[@]}" "$FENCE" --policy "$POLICY" -- sh -c 'echo up; sleep 60'
+		wait_until grep -q up "$TEST_DIR/up.log"
+		runs fenced git status --porcelain -uall # while the other holds the same placeholders
+		is $'?? .claude/mine\n?? file\n?? sub/file'
+		stop "$STARTED"
+		wait_until sh -c '! test -e .mcp.json'
+		snapshot | grep -v index | diff "$TEST_DIR/before" -
+		runs fenced sh -c 'git add -A && git commit -qm second && git ls-files && git status --porcelain'
+		is $'.claude/mine\nfile\nsub/file'
+		[ -z "$(as_who git status --porcelain)" ]
+	done
+}
+
+@test "git sees none of fence's placeholders in a repository without .git/info, in a worktree, or where .git is a link" {
+	for who in $EVERYONE; do
+		become "$who"
+		policy '{ "filesystem": { "allowWrite": ["."], "allowRead": [".."] } }'
+		repository main --template=
+		cd main
+		as_who git commit -q --allow-empty -m first
+		as_who git worktree add -q ../tree
+		snapshot >"$TEST_DIR/before"
+		runs fenced git status --porcelain
+		is ''
+		start up "${AS[@]}" "$FENCE" --policy "$POLICY" -- sh -c 'echo up; sleep 60'
+		wait_until grep -q up "$TEST_DIR/up.log"
+		runs fenced git status --porcelain
+		is ''
+		stop "$STARTED"
+		wait_until sh -c '! test -e .git/info'
+		snapshot | grep -v index | diff <(grep -v index "$TEST_DIR/before") -
+		cd ../tree
+		policy "{ \"filesystem\": { \"allowWrite\": [\".\", \"$WORK/main\"] } }"
+		runs fenced sh -c 'git status --porcelain && cd ../main && git status --porcelain'
+		is ''
+		as_who mkdir ../third
+		cd ../third
+		as_who ln -s ../main/.git .git
+		runs fenced git status --porcelain
+		is ''
+		absent ../main/.git/info
+	done
+}
+
+@test "an exclude file that is a link, or not to be read or written, is left alone" {
+	for who in $EVERYONE; do
+		become "$who"
+		policy
+		repository .
+		echo 'a secret' | tee "$HOME/exclude" >outside
+		mkdir "$HOME/info"
+		cp outside "$HOME/info/exclude"
+		give "$HOME" outside
+		as_who ln -sf "$HOME/exclude" .git/info/exclude
+		runs fence -d --policy "$POLICY" -- sh -c 'cat .git/info/exclude; git status --porcelain'
+		has '?? .mcp.json'
+		has "$WORK/.git/info/exclude"
+		hasnt 'a secret'
+		rm -r .git/info
+		as_who ln -s "$HOME/info" .git/info
+		runs fenced sh -c 'cat .git/info/exclude; git status --porcelain'
+		has '?? .mcp.json'
+		hasnt 'a secret'
+		rm .git/info
+		policy '{ "filesystem": { "allowWrite": ["."], "denyRead": [".git"] } }'
+		runs fenced ls .git
+		is ''
+		policy '{ "filesystem": { "allowWrite": ["."], "denyWrite": [".git"] } }'
+		runs fenced git status --porcelain
+		as_who mkdir .git/info
+		echo text >.git/info/exclude
+		runs fenced git status --porcelain
+		is '?? outside'
+		policy '{ "filesystem": { "allowWrite": ["."], "denyRead": [".git/info/exclude"] } }'
+		fails fenced cat .git/info/exclude
+		policy
+		give .git
+		chmod 0 .git/info/exclude # as another's would be
+		[ "$who" = user ] || chown "$TEST_USER" .git/info/exclude
+		fails fenced cat .git/info/exclude
+		rm .git/info/exclude
+		as_who chmod a-w .git/info
+		runs fenced true
+		as_who chmod u+w .git/info
+		as_who mkfifo .git/info/exclude
+		runs fenced true
+		rm -r .git/info
+		as_who chmod a-w .git
+		runs fenced true
 	done
 }
 
