@@ -2,18 +2,6 @@
 # Networks are in front_network.bats, what is left behind in cleanup.bats.
 load helpers
 
-# policy [JSON]: makes $POLICY, by default one under which the working directory may be written.
-policy() {
-	POLICY=$WORK/../policy.json
-	[ $# -gt 0 ] || set -- '{ "filesystem": { "allowWrite": ["."] } }'
-	printf '%s\n' "$1" >"$POLICY"
-	give "$POLICY"
-}
-
-fenced() {
-	fence --policy "$POLICY" -- "$@"
-}
-
 # Every name and every file's content below the home and the working directory.
 snapshot() {
 	find "$HOME" "$WORK" -printf '%y %m %p %l\n' | sort

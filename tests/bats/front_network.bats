@@ -7,12 +7,6 @@ setup() {
 	host_namespace
 }
 
-policy() {
-	POLICY=$WORK/../policy.json
-	printf '%s\n' "$1" >"$POLICY"
-	give "$POLICY"
-}
-
 proxy=socks5://127.0.0.1:1080
 CURL=(curl -sS --max-time 20)
 

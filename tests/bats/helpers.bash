@@ -221,6 +221,18 @@ absent() {
 	done
 }
 
+# policy [JSON]: makes $POLICY, by default one under which the working directory may be written.
+policy() {
+	POLICY=$WORK/../policy.json
+	[ $# -gt 0 ] || set -- '{ "filesystem": { "allowWrite": ["."] } }'
+	printf '%s\n' "$1" >"$POLICY"
+	give "$POLICY"
+}
+
+fenced() {
+	fence --policy "$POLICY" -- "$@"
+}
+
 # wait_until CMD…: CMD succeeds within ten seconds (or $PATIENCE), by $TIME_FACTOR.
 wait_until() {
 	local deadline=$((SECONDS + ${PATIENCE:-10} * TIME_FACTOR))

@@ -2,18 +2,6 @@
 # is still denied in the next.
 load helpers
 
-# policy JSON: makes $POLICY, by default one under which the working directory may be written.
-policy() {
-	POLICY=$WORK/../policy.json
-	[ $# -gt 0 ] || set -- '{ "filesystem": { "allowWrite": ["."] } }'
-	printf '%s\n' "$1" >"$POLICY"
-	give "$POLICY"
-}
-
-fenced() {
-	fence --policy "$POLICY" -- "$@"
-}
-
 # spoil FILE…: prints those that could be written, or made.
 spoil() {
 	fenced sh -c 'for file; do mkdir -p "${file%/*}"; echo evil >>"$file" && echo "$file" >&3; done 3>&1 >/dev/null 2>&1; true' sh "$@"

@@ -2,16 +2,6 @@
 # each config; UPDATE_GOLDEN=1 rewrites them. The rest runs commands behind the fence, or reads what `fence spec` wrote.
 load helpers
 
-policy() {
-	POLICY=$WORK/../policy.json
-	printf '%s\n' "$1" >"$POLICY"
-	give "$POLICY"
-}
-
-fenced() {
-	fence --policy "$POLICY" -- "$@"
-}
-
 # spec [OPTION…]: the bundle of a policy, new each time.
 spec() {
 	rm -rf "$BUNDLE"
