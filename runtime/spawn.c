@@ -184,6 +184,7 @@ int spawn_sibling(int handshake, uint64_t flags, struct error *err)
 {
 	int gate[2], pidfd;
 	bool in_cgroup;
+	ssize_t opened;
 	char byte;
 	pid_t pid;
 
@@ -195,12 +196,17 @@ int spawn_sibling(int handshake, uint64_t flags, struct error *err)
 	if (pid > 0) {
 		if (handshake_send(handshake, MESSAGE_PID, &pid, sizeof(pid), -1, err) < 0)
 			return -1;
-		_exit(0); /* opens the gate */
+		_exit(write(gate[1], "", 1) != 1);
 	}
 	close_fd(gate[1]);
-	while (read(gate[0], &byte, 1) < 0 && errno == EINTR)
-		;
+	do
+		opened = read(gate[0], &byte, 1);
+	while (opened < 0 && errno == EINTR);
 	close_fd(gate[0]);
+	/* Who made us was killed before the runtime knew of us: it would wait for us, and we for it. */
+	if (opened != 1)
+		return error_set(
+			err, opened < 0 ? errno : 0, "the process that cloned the container's has failed");
 	return 0;
 }
 
