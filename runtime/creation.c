@@ -386,8 +386,9 @@ int creation_write_down_pid(struct creation *creation, struct error *err)
 	struct process_status status = { 0 };
 
 	state->pid = (struct optional_int64){ true, creation->child.pid };
-	/* A process that is gone by now is reported by the handshake. */
-	process_status(creation->child.pid, &status);
+	/* A process that is gone by now is reported by the handshake. By another time than its own nobody would know it again. */
+	if (process_status(creation->child.pid, &status) < 0 && errno != ENOENT && errno != ESRCH)
+		return error_set(err, errno, "cannot read when the init process was started");
 	state->pid_start_time = (struct optional_uint64){ true, status.start_time };
 	return write_down_state(creation, err);
 }

@@ -71,10 +71,15 @@ drill() {
 }
 
 @test "create" {
-	container
-	bundle_args sh -c "$probe"
-	settle "${F[*]} start '$ID' &&"
-	drill 12 + "${F[@]}" create --bundle "$BUNDLE" "$ID" + sh "$TEST_DIR/settle" + "${F[@]}" delete --force "$ID"
+	local share=12
+	for who in $EVERYONE; do
+		become "$who"
+		container
+		bundle_args sh -c "$probe"
+		settle "${F[*]} start '$ID' &&"
+		[ "$who" = root ] || share=2 # without a cgroup nothing else knows of a process that was forgotten
+		drill "$share" + "${F[@]}" create --bundle "$BUNDLE" "$ID" + sh "$TEST_DIR/settle" + "${F[@]}" delete --force "$ID"
+	done
 }
 
 # bats test_tags=root

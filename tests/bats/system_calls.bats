@@ -53,7 +53,7 @@ mkdir 4+H 1 the state directory; a cgroup in each hierarchy
 mkdirat 3 0 mount points that the image lacks
 mknodat 6 0 the six devices of the specification
 mount 1 0 MS_SLAVE for the whole tree: mount_setattr would be another call for the same
-mount_setattr 7 1 read-only paths and masks; fence itself
+mount_setattr 8 1 read-only paths and masks; fence itself
 move_mount 14 0 one for each mount, read-only path and mask
 mprotect 1 1 C library: relocated data
 newfstatat 20 13 is it a file or a directory (masks); are standard streams sockets or terminals; fstat of what is read
