@@ -999,7 +999,7 @@ cgroup_mount='.mounts += [{"destination": "/sys/fs/cgroup", "type": "cgroup", "s
 	for namespace in '{"type": "cgroup"}' ''; do
 		make_bundle "$cgroup_mount | .linux.namespaces += [$namespace]"
 		bundle_args ls /sys/fs/cgroup
-		runs in_host unshare --mount sh -ec 'mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec "$@"' sh \
+		runs in_host unshare --mount sh -ec '[ -e /sys/fs/cgroup/cgroup.procs ] || mount -t cgroup2 cgroup2 /sys/fs/cgroup; exec "$@"' sh \
 			"$FENCE" --root "$STATE" --cgroup-manager disabled run --bundle "$BUNDLE" "$ID"
 		has cgroup.procs
 	done
