@@ -16,7 +16,8 @@ teardown() {
 	common_teardown
 }
 
-# NAME RUN EXEC REASON. H: the cgroup hierarchies of the host, M: kibibytes of its mount table, which is read through stdio.
+# NAME RUN EXEC REASON. H: the cgroup hierarchies of the host, M: kibibytes of its mount table, which is read through stdio, P: how many of the
+# paths to be masked or read-only it has.
 # The calls of the C library's start, and of bringing fence to a mount that nobody can write to, are counted once for all.
 table='
 access 1 0 is there a policy of the host (/etc/fence/fence.json)?
@@ -28,7 +29,7 @@ capset 1 1 the capabilities that the config names
 chdir 2 1 into the new root, and process.cwd
 clone 1 0 the child that cleans up if fence run is killed
 clone3 1 1 the container, in all its new namespaces at once; or the process, born in its cgroup
-close 70+2*H 20+H what is opened is closed where it was opened: no fd may reach the container
+close 56+2*P+2*H 20+H what is opened is closed where it was opened: no fd may reach the container
 close_range 2 1 CVE-2024-21626: nothing above standard error stays open over exec; and for the child that cleans up
 dup2 2 0 standard streams of the child that cleans up
 execve 2 2 fence, and the program
@@ -53,13 +54,13 @@ mkdir 4+H 1 the state directory; a cgroup in each hierarchy
 mkdirat 3 0 mount points that the image lacks
 mknodat 6 0 the six devices of the specification
 mount 1 0 MS_SLAVE for the whole tree: mount_setattr would be another call for the same
-mount_setattr 8 1 read-only paths and masks; fence itself
-move_mount 14 0 one for each mount, read-only path and mask
+mount_setattr P 1 read-only paths and masks; fence itself
+move_mount 7+P 0 one for each mount, read-only path and mask
 mprotect 1 1 C library: relocated data
-newfstatat 20 13 is it a file or a directory (masks); are standard streams sockets or terminals; fstat of what is read
-open_tree 8 1 read-only paths, and the root itself
+newfstatat 12+P 13 is it a file or a directory (masks); are standard streams sockets or terminals; fstat of what is read
+open_tree 1+P 1 read-only paths, and the root itself
 openat 48+3*H 13+2*H state, config.json, cgroup files; those of the new cgroup must not be there
-openat2 20 0 each path inside the root, with RESOLVE_IN_ROOT
+openat2 13+P 0 each path inside the root, with RESOLVE_IN_ROOT
 pidfd_open 0 3 whom exec joins
 pivot_root 1 0 -
 poll 1 1 the end of the container, or a signal to pass on
@@ -105,9 +106,10 @@ calls_of() {
 
 # within COLUMN: all that was called is in the table, and no more often.
 within() {
-	local name count bounds H M sum=0
+	local name count bounds H M P sum=0
 	H=$(in_host cat /proc/self/cgroup | wc -l)
 	M=$(($(in_host cat /proc/self/mountinfo | wc -c) / 1024 + 1))
+	P=$(in_host sh -c 'ls -d $(jq -r ".linux.maskedPaths[], .linux.readonlyPaths[]" "$1") 2>/dev/null | wc -l' sh "$BUNDLE/config.json")
 	while read -r name count; do
 		bounds=($(grep "^$name " <<<"$table")) || complain "$name is not in the table"
 		[ "$count" -le "$((${bounds[$1]}))" ] || complain "$name: $count times, and the table says ${bounds[$1]}"
