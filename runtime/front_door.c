@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 enum { EXIT_FENCE_FAILED = 125 };
 
@@ -72,6 +73,7 @@ struct front_door {
 	struct invocation invocation;
 	struct compiled compiled;
 	struct container_options container;
+	const char *new_log; /* made for the relay, or NULL */
 };
 
 /* ---- the words ---- */
@@ -192,15 +194,28 @@ static int load_policy(struct front_door *door, struct error *err)
 }
 
 /* What is there can be kept from the command. The relay opens it by the same name, and says what is wrong with it. */
-static void make_log(const struct front_door *door)
+static void make_log(struct front_door *door)
 {
 	const char *path = door->policy->network->log, *home = door->invocation.home;
+	int fd;
 
 	if (!path || door->invocation.exported || strncmp(path, "/proc/", strlen("/proc/")) == 0)
 		return;
 	if (path[0] == '~' && home)
 		path = arena_printf(door->arena, "%s%s", home, path + 1);
-	close_fd(open(path, O_WRONLY | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0600));
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		door->new_log = path;
+	close_fd(fd);
+}
+
+/* Of a start that failed. */
+static void remove_empty_log(const struct front_door *door)
+{
+	struct stat status;
+
+	if (door->new_log && lstat(door->new_log, &status) == 0 && S_ISREG(status.st_mode) && !status.st_size)
+		unlink(door->new_log);
 }
 
 static int describe_invocation(struct front_door *door, struct error *err)
@@ -245,9 +260,9 @@ static int understand(
 	if (choose_program(door, &words, err) < 0 || describe_invocation(door, err) < 0 ||
 		load_policy(door, err) < 0)
 		return -1;
-	make_log(door);
 	if (!command_permitted(door->arena, door->policy, &door->invocation.args, &why))
 		return error_set(err, 0, "the command %s", why);
+	make_log(door);
 	return facts_gather(door->arena, door->policy, &door->invocation, &door->facts, err);
 }
 
@@ -388,6 +403,7 @@ int front_door_main(struct arena *arena, int argc, char **argv)
 	watcher_end(&watcher);
 	if (result == 0)
 		return help ? 0 : exit_status;
+	remove_empty_log(&door);
 	log_error(&err);
 	return exit_status > 0 ? exit_status : EXIT_FENCE_FAILED;
 }

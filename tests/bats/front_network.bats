@@ -504,3 +504,18 @@ while True: c = s.accept()[0]; c.sendall(b"x" * 1234); held.append(c)'
 		assert_nothing_left
 	done
 }
+
+@test "a command that is refused, or cannot be started, leaves no log behind; one that was there stays" {
+	for who in $EVERYONE; do
+		become "$who"
+		policy '{ "command": { "deny": ["ls"] }, "network": { "allowedDomains": ["203.0.113.7"] } }'
+		fails fence --policy "$POLICY" --net-log new.log -- ls
+		has 'denied by command.deny'
+		fails fence --policy "$POLICY" --net-log new.log -- /no/such/program
+		absent new.log
+		: >old.log
+		give .
+		fails fence --policy "$POLICY" --net-log old.log -- ls
+		[ -e old.log ]
+	done
+}
