@@ -412,6 +412,7 @@ has_ended() {
 	remove
 	[ -z "$(find "$CGROUP" -type d -path "*/$name/deep")" ]
 	find "$CGROUP" -depth -type d -name "$name" -exec rmdir {} + 2>/dev/null || true # others' come and go meanwhile
+	[ -z "$(find "$CGROUP" -type d -name "$name" 2>/dev/null)" ] || complain 'a cgroup is left'
 }
 
 @test "what cannot be limited is an error that names it, and leaves nothing" {

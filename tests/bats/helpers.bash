@@ -447,6 +447,11 @@ require_kernel() {
 	"$@" >/dev/null 2>&1 || skip "this kernel or host has no $what"
 }
 
+# since VERSION: the kernel is that one or newer.
+since() {
+	[ "$(printf '%s\n' "$1" "$(uname -r)" | sort -V | head -n 1)" = "$1" ]
+}
+
 # --- nothing left ---
 
 # Processes of this test's: fence or its relay, anything that lives in a mount namespace made of the test's directories,

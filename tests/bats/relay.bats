@@ -491,7 +491,9 @@ u = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for i in range(60)]
 for s in u: s.connect(("203.0.113.7", 7001)); s.send(b"x")
 time.sleep(1); print(len(select.select(u, [], [], 0)[0]), "by UDP")'
 	is "$2 at once"$'\nb\'again\'\n18 by UDP'
-	runs jq -nr '[inputs | select(.event == "full") | .rule] | unique[]' "$TEST_DIR/net.log"
+	runs jq -r 'select(.event == "full") | .rule' "$TEST_DIR/net.log"
+	[ "${#lines[@]}" -le "$TIME_FACTOR" ] # it is said at intervals
+	output=$(sort -u <<<"$output")
 	is 'RLIMIT_NOFILE allows no more at once'
 }
 
