@@ -147,7 +147,9 @@ int bundle_write_entries(
 	if (!compiled->network)
 		return 0;
 	text = json_format(arena, network_file_write(arena, compiled->network), true, &length);
-	return bundle_write_file(bundle_fd, "network.json", text, length, 0600, err);
+	return bundle_write_file(bundle_fd, "network.json", text, length, 0600, err) < 0
+		       ? error_wrap(err, "the bundle")
+		       : 0;
 }
 
 int bundle_write_config(struct arena *arena, int directory_fd, const char *path,

@@ -35,7 +35,8 @@ int creation_load(struct creation *creation, struct error *err);
 /* Takes the id. */
 int creation_take(struct creation *creation, struct error *err);
 
-/* What creation_make() begins with, writing down what will be made, and what it does once there is an init process: for `restore`, which gets that from CRIU. */
+/* What creation_make() begins with, writing down what will be made, and what it does once there is an init process: for `restore`,
+ * which gets that from CRIU. */
 int creation_write_down(struct creation *creation, struct error *err);
 int creation_write_down_pid(struct creation *creation, struct error *err);
 int creation_write_down_config(struct creation *creation, struct error *err);

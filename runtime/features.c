@@ -32,8 +32,8 @@ static const char *const hook_names[] = {
 	NULL,
 };
 
-/* They name host paths that are created and removed, or followed by CRIU as root, or a policy with a network of its own: an engine must
- * not let its users, or an image, write them. */
+/* They name host paths that are created and removed, or followed by CRIU as root, a policy with a network of its own, or what systemd is
+ * to do: an engine must not let its users, or an image, write them. */
 static const char *const unsafe_annotations[] = { ANNOTATION_PLACEHOLDERS, ANNOTATION_CRIU_CONFIG,
 	ANNOTATION_POLICY, "org.systemd.property.", NULL };
 

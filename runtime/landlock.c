@@ -190,7 +190,7 @@ static int restrict_self(const struct annotation *annotation, int abi, struct er
 	return 0;
 }
 
-/* A policy decides whether less will do; but what limits execution has nothing else to stand on. */
+/* What limits execution has nothing else to stand on, so that of that no less will do. */
 #define MEND "; say \"optional\", or in a policy \"landlock\": \"preferred\", to do"
 
 int landlock_apply(const char *text, struct error *err)
@@ -210,7 +210,9 @@ int landlock_apply(const char *text, struct error *err)
 	if (abi == 0)
 		return error_set(err, 0,
 			"Landlock is required, but this kernel has none, or it is not in the lsm= list of "
-			"the kernel's command line" MEND " without");
+			"the kernel's command line%s",
+			annotation.optional.value ? "; without it nothing limits what is executed"
+						  : MEND " without");
 	return error_set(
 		err, 0, "Landlock ABI %d is required, but this kernel has %d" MEND " with less", needed, abi);
 }

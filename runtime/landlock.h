@@ -1,8 +1,8 @@
 /* Landlock: a second wall behind the mounts, from the annotation that the policy compiler writes.
  *
  * The annotation dev.fence.landlock is JSON: {"read": [paths], "write": [paths], "execute": [paths], "scope": ["signal",
- * "abstract-unix-socket"], "tcp": false, "optional": false, "required": ["execute"]}. Paths are the container's, absolute; one that does not exist
- * there, or that the process cannot reach, is skipped. A list that is there allows what it names, in the directory and all
+ * "abstract-unix-socket"], "tcp": false, "optional": false, "required": ["execute"]}. Paths are the container's, absolute; one that
+ * does not exist there, or that the process cannot reach, is skipped. A list that is there allows what it names, in the directory and all
  * below, and nothing else; one that is absent restricts nothing. Each stands alone: "write" (which is also creating,
  * removing, renaming and linking, and ioctl on devices) does not imply "read". Device nodes can be made nowhere. "tcp":
  * false: no TCP port can be bound or connected to.

@@ -1,8 +1,8 @@
 /* See mount_request.h. */
-#include "runtime/cgroup.h"
 #include "runtime/mount_request.h"
 
 #include "runtime/bundle.h"
+#include "runtime/cgroup.h"
 #include "runtime/copy_up.h"
 #include "runtime/mount.h"
 #include "runtime/mount_idmap.h"

@@ -201,6 +201,8 @@ static void annotate_pinned(struct tightening *tightening)
 	struct json *pinned = json_new_array(arena);
 	size_t length;
 
+	if (!tightening->pinned.count)
+		return;
 	for (size_t i = 0; i < tightening->pinned.count; i++)
 		json_append(arena, pinned, json_new_string(arena, tightening->pinned.items[i]));
 	oci_annotate(
